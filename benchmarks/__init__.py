@@ -1,0 +1,1 @@
+"""Our own speed, tracked by asv: `make bench`."""

@@ -1,0 +1,263 @@
+"""Every figure draws what the table says, reproducibly and without side effects."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from tl1bench import figures
+from tl1bench.comparison import operating_points
+from tl1bench.errors import ConfigError
+from tl1bench.figures import (
+    accuracy_latency,
+    accuracy_size,
+    first_layer,
+    latency_bars,
+    penalties,
+    published,
+    training_curves,
+)
+from tl1bench.figures.style import ALARM, INK
+
+NAMES = figures.names()
+
+
+@pytest.fixture(scope="session")
+def drawn(tree, table) -> dict[str, Figure]:
+    return {name: figures.draw(name, table, tree.context) for name in NAMES}
+
+
+def texts(figure: Figure) -> list[str]:
+    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return [artist.get_text() for artist in found if artist.get_text()]
+
+
+def panel(figure: Figure, title: str):
+    return next(axes for axes in figure.axes if axes.get_title(loc="left") == title)
+
+
+def test_the_figures_are_the_files_of_the_folder_that_are_no_helpers():
+    assert set(NAMES) == {
+        "accuracy_latency",
+        "accuracy_size",
+        "architecture",
+        "first_layer",
+        "latency_bars",
+        "memory_size",
+        "penalties",
+        "training_curves",
+    }
+    with pytest.raises(ConfigError, match=r"no figure 'style'.*accuracy_size"):
+        figures.load("style")
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties"}))
+def test_a_figure_names_its_problems(name, drawn, tree):
+    shown = " ".join(texts(drawn[name]))
+    assert all(problem in shown for problem in tree.problems)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_can_be_written_and_its_svg_does_not_depend_on_addresses(name, drawn, tmp_path):
+    # A glyph that the font lacks, or a layout that does not fit, is a warning: here an error.
+    (path,) = figures.save(drawn[name], tmp_path / name, ("svg",))
+    # matplotlib names a clip path, unlike a clip rectangle, after the object's address.
+    assert not re.search(r"<clipPath[^>]*>\s*<path", path.read_text())
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties"}))
+def test_a_caption_is_made_from_the_data(name, tree, table):
+    shown = figures.caption(name, table, tree.context)
+    one = tree.problems[:1]
+    fewer = table[table["problem"].isin(one) & (table["seed"] == 0)]
+    assert shown.endswith(".")
+    assert shown != figures.caption(name, fewer, replace(tree.context, problems=one))
+
+
+def test_two_drawings_give_the_same_bytes(table, tree, tmp_path):
+    one = replace(tree.context, problems=tree.problems[:1])
+    first, second = (
+        figures.save(figures.draw("first_layer", table, one), tmp_path / folder / "x")
+        for folder in ("a", "b")
+    )
+    assert [p.suffix for p in first] == [".png", ".svg", ".pdf"]
+    for a, b in zip(first, second, strict=True):
+        assert a.read_bytes() == b.read_bytes()
+    assert b"<dc:date>" not in first[1].read_bytes()
+
+
+def test_a_png_has_200_dots_an_inch(drawn, tmp_path):
+    (path,) = figures.save(drawn["penalties"], tmp_path / "x", ("png",))
+    width = int.from_bytes(path.read_bytes()[16:20], "big")
+    assert width == round(200 * drawn["penalties"].get_figwidth())
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_alone(table, tree, tmp_path):
+    before = dict(mpl.rcParams)
+    figures.save(figures.draw("penalties", table, tree.context), tmp_path / "x", ("svg",))
+    assert dict(mpl.rcParams) == before
+
+
+def test_importing_the_figures_loads_neither_torch_nor_pyplot():
+    code = (
+        "import sys, importlib; from tl1bench import figures; [figures.load(n) for n in "
+        "figures.names()]; [importlib.import_module('tl1bench.figures.' + h) for h in "
+        "figures.HELPERS]; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_of_strangers_that_were_never_measured_can_be_drawn(name, make_tree, tmp_path):
+    tree = make_tree(
+        tmp_path,
+        problems=("digits-mlp",),
+        methods=("dense", "some_new_penalty"),
+        lams=(1e-4,),
+        seeds=(0,),
+        measured=False,
+    )
+    figures.save(figures.draw(name, tree.collect(), tree.context), tmp_path / name, ("svg",))
+
+
+@pytest.mark.parametrize("name", ["accuracy_latency", "latency_bars"])
+def test_a_busy_machine_is_marked_loudly(name, drawn, make_tree, tmp_path):
+    tree = make_tree(tmp_path, problems=("digits-mlp",), lams=(1e-4,), seeds=(0,), trusted=False)
+    busy = figures.draw(name, tree.collect(), tree.context)
+    assert "DO NOT TRUST" in busy.get_suptitle()
+    assert to_hex(busy._suptitle.get_bbox_patch().get_facecolor()) == ALARM
+    assert drawn[name].get_suptitle() == ""
+    caption = figures.caption(name, tree.collect(), tree.context)
+    assert "not to be trusted" in caption.lower()
+
+
+def test_every_operating_point_is_drawn_and_the_selected_ones_are_filled(drawn, tree, table):
+    axes = panel(drawn["accuracy_size"], "digits-mlp")
+    points = operating_points(
+        table[table["problem"] == "digits-mlp"], ("weights_kept", "test_error")
+    )
+    for method in tree.methods[1:]:
+        color = tree.context.looks[method].color
+        marks = [
+            line
+            for line in axes.lines
+            if len(line.get_xdata()) == 1
+            and line.get_marker() != "None"
+            and line.get_color() == color
+        ]
+        mine = points[points["method"] == method]
+        assert sorted(line.get_xdata()[0] for line in marks) == pytest.approx(
+            sorted(mine["weights_kept_mean"])
+        )
+        (selected,) = mine[mine["selected"]].to_dict("records")
+        (filled,) = [
+            m for m in marks if m.get_markerfacecolor() == color and m.get_markersize() == 6
+        ]
+        assert filled.get_xydata()[0] == pytest.approx(
+            [selected["weights_kept_mean"], selected["test_error_mean"]]
+        )
+
+
+def test_a_point_above_the_panel_is_an_arrow_at_its_edge(drawn, tree):
+    axes = panel(drawn["accuracy_size"], "mnist-lenet5")
+    arrows = [line for line in axes.lines if "uparrow" in str(line.get_marker())]
+    assert [line.get_color() for line in arrows] == [tree.context.looks["l1"].color]
+    assert arrows[0].get_ydata()[0] < 10 < 88
+
+
+def test_published_points_are_drawn_where_they_were_reported(drawn):
+    axes = panel(drawn["accuracy_size"], "mnist-lenet5")
+    marks = {
+        (line.get_marker(), round(line.get_xdata()[0], 3), line.get_ydata()[0])
+        for line in axes.lines
+        if line.get_color() == INK
+    }
+    assert ("x", 0.486, 0.89) in marks  # MobilePrune: 2,092 of 430,500 at 99.11 %
+    assert ("x", 0.639, 1.0) in marks  # BC-GHS: 5-10-76-16 has 2,751 weights
+    assert ("+", 1.254, 0.8) in marks  # TL1, recollected: 5,400 at 99.2 %
+    assert len(marks) == len(published.points("mnist-lenet5")) == 10
+
+
+def test_published_points_stay_away_from_other_problems():
+    assert published.points("fashion-lenet5") == published.points("digits-mlp") == ()
+    assert {p.who for p in published.points("mnist-lenet300") if p.recollection} == {
+        "TL1 (Ma et al.)",
+        "Hoyer-Square",
+    }
+
+
+def test_the_caption_tells_recollections_from_what_was_seen(tree, table):
+    caption = accuracy_size.caption(table, tree.context)
+    assert "TL1 (Ma et al.) 2019, 5,400 non-zero weights, recollected and not checked" in caption
+    assert "MobilePrune 2021, 2,092 non-zero weights [released" in caption
+
+
+def test_latency_intervals_are_those_that_were_measured(tree, table):
+    runs = table[table["problem"] == "digits-mlp"]
+    points = accuracy_latency.measured_points(runs, "digits-mlp", tree.context)
+    timings = tree.context.timings("digits-mlp")
+    point = points[(points["method"] == "tl1") & (points["lam"] == 1e-4)].iloc[0]
+    rows = [timings[f"tl1/lam-0.0001-seed-{seed}"] for seed in (0, 1, 2)]
+    assert point["latency_ratio_low"] == min(r["ratio_low"] for r in rows)
+    assert point["latency_ratio_high"] == max(r["ratio_high"] for r in rows)
+    assert point["latency_ratio_mean"] == pytest.approx(np.mean([r["ratio_p50"] for r in rows]))
+
+
+def test_the_floor_is_a_line_and_is_not_subtracted(drawn, tree, table):
+    timings = tree.context.timings("mnist-lenet5")
+    axes = panel(drawn["latency_bars"], "mnist-lenet5, batch 1")
+    assert timings["floor"]["p50_us"] in [line.get_xdata()[0] for line in axes.lines]
+    assert axes.patches[0].get_width() == timings["dense"]["p50_us"]
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels[:2] == ["dense", "zeros left in place"]
+    bars = latency_bars.bars(table, "mnist-lenet5", 64, tree.context)
+    assert bars[0].p50 == tree.context.timings("mnist-lenet5", 64)["dense"]["p50_us"]
+
+
+def test_bars_show_the_units_that_are_left(drawn, tree, table):
+    runs = table[(table["problem"] == "mnist-lenet5") & (table["method"] == "tl1")]
+    lam = runs[runs["selected"]]["lam"].iloc[0]
+    shown = texts(drawn["architecture"])
+    for layer in tree.context.layers("mnist-lenet5", "tl1", lam, 0):
+        assert f"{layer['units_after']:,}/{layer['units_before']:,}" in shown
+
+
+def test_the_debias_phase_begins_at_the_last_reading_before_it(tree):
+    curve = tree.context.history("digits-mlp", "tl1", 1e-4, 0)
+    assert training_curves.debias_span(curve) == (14.0, 24.0)
+    assert training_curves.debias_span(curve[curve["phase"] == "train"]) is None
+
+
+def test_the_usage_map_is_the_norm_of_what_leaves_a_pixel():
+    weight = np.zeros((3, 16))
+    weight[0, 5], weight[2, 5] = 3.0, 4.0
+    images, usage = first_layer.as_images(weight)
+    assert images.shape == (3, 4, 4)
+    assert usage[1, 1] == 5.0
+    assert np.count_nonzero(usage) == 1
+
+
+def test_colour_images_and_tables_of_features_have_their_own_layout():
+    assert first_layer.as_images(np.ones((2, 27)))[1].shape == (3, 3)
+    assert first_layer.as_images(np.ones((2, 7)))[0] is None
+    images, usage = first_layer.as_images(np.ones((4, 3, 5, 5)))
+    assert (images.shape, usage.shape) == ((4, 5, 5), (5, 5))
+
+
+def test_the_drawn_prox_is_the_argmin():
+    x = np.linspace(-3, 3, 600_001)
+    for a in (0.01, 1.0, 10.0):
+        for z in (-1.7, -0.4, 0.2, 0.9, 2.0):
+            objective = 0.5 * (x - z) ** 2 + 0.3 * penalties.rho(x, a)
+            found = float(penalties.tl1_prox(np.array([z]), a, 0.3)[0])
+            value = 0.5 * (found - z) ** 2 + 0.3 * penalties.rho(np.array([found]), a)[0]
+            assert value <= objective.min() + 1e-9

@@ -1,0 +1,138 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tl1bench import cli, models
+
+ROOT = Path(__file__).parent.parent
+
+
+def call(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tl1bench", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"{code}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tl1bench",
+        "tl1bench.cli",
+        "tl1bench.config",
+        "tl1bench.results",
+        "tl1bench.measuring",
+        "tl1bench.figures.page",
+        "tl1bench.datasets",
+    ],
+)
+def test_what_must_be_light_does_not_import_torch(name: str) -> None:
+    assert "torch" not in modules_after(f"import {name}")
+
+
+def test_help_is_quick_and_shows_every_command() -> None:
+    seconds = []
+    for _ in range(5):
+        before = os.times()
+        done = call("--help")
+        after = os.times()
+        # CPU time: other tests may run beside this one.
+        seconds.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
+    assert done.returncode == 0
+    names = ("data", "train", "compact", "export", "measure", "report", "run", "list")
+    assert all(name in done.stdout for name in names)
+    assert min(seconds) < 0.4
+
+
+@pytest.mark.parametrize(
+    "command", ["data", "list", "train", "compact", "export", "measure", "report", "run"]
+)
+def test_every_command_has_an_example(command: str) -> None:
+    done = call(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: tl1bench {command}" in " ".join(done.stdout.split())
+
+
+def test_list_shows_problems_methods_data_and_profiles() -> None:
+    shown = call("list").stdout
+    for word in (
+        "mnist-lenet5",
+        "integrated_tl1",
+        "fashion-mnist",
+        "smoke",
+        "paper",
+        "proximal_sgd",
+    ):
+        assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "nonesuch", "l1"), "There is no problem 'nonesuch'"),
+        (("train", "digits-mlp", "nonesuch"), "There is no method 'nonesuch'"),
+        (("list", "--params", "nowhere.yaml"), "Cannot read nowhere.yaml"),
+        (("measure",), "Name a problem by --problem"),
+        (("compact", "nowhere.pt2", "-o", "small.onnx"), "nowhere.pt2 is not there"),
+        (("compact", "nowhere.pt2", "-o", "small.txt"), "must end in .onnx or .pt2"),
+        (("measure", "nowhere.onnx"), "nowhere.onnx"),
+        (("run", "--profile", "nonesuch"), "choose one of smoke, default, paper"),
+        (("data", "nonesuch"), "there is no data set 'nonesuch'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments: tuple[str, ...], said: str) -> None:
+    done = call(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.startswith("tl1bench: ")
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_network_trained_elsewhere_is_compacted_exported_and_measured(tmp_path: Path) -> None:
+    model = models.build("mlp", (1, 8, 8), 10, seed=0, hidden=[32, 16]).eval()
+    with torch.no_grad():
+        model[3].weight[:, ::2] = 0
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(model, (torch.randn(4, 1, 8, 8),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "model.pt2")
+    exported = call("export", "model.pt2", "-o", "dense.onnx", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    compacted = call("compact", "model.pt2", "-o", "small.onnx", cwd=tmp_path)
+    assert compacted.returncode == 0, compacted.stderr
+    assert "32 → 16" in compacted.stdout
+    assert (tmp_path / "small.onnx").stat().st_size < (tmp_path / "dense.onnx").stat().st_size
+    measured = call("measure", "dense.onnx", "small.onnx", cwd=tmp_path)
+    assert measured.returncode == 0, measured.stderr
+    assert "ratio_p50" in measured.stdout
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pt2").write_text("nothing")
+    done = call("compact", "model.pt2", "-o", "small.onnx", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is not a .pt2 file" in done.stderr
+    assert not (tmp_path / "small.onnx").exists()
+
+
+def test_errors_of_ours_end_with_status_2(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["tl1bench", "run", "--profile", "nonesuch"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("tl1bench: There is no profile")

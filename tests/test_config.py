@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tl1bench import config
+from tl1bench.errors import ConfigError
+
+SMALL = {
+    "profile": "test",
+    "seeds": [0],
+    "datasets": {"digits": {}},
+    "problems": {
+        "p": {
+            "dataset": "digits",
+            "network": {"name": "mlp"},
+            "budget": {"epochs": 1, "lr": 0.1},
+        }
+    },
+    "methods": {"l1": {"lam": 0.1}},
+}
+
+
+def edited(path: str, value: object) -> dict:
+    """Return SMALL with the value at a dotted path replaced."""
+    keys = path.split(".")
+
+    def walk(node: dict, rest: list[str]) -> dict:
+        key, *below = rest
+        return {**node, key: walk(node.get(key, {}), below) if below else value}
+
+    return walk(SMALL, keys)
+
+
+def load(tmp_path: Path, content: object) -> config.Config:
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return config.load(file)
+
+
+@pytest.mark.parametrize(
+    "name", ["params.yaml", "reports/smoke/params.yaml", "reports/paper/params.yaml"]
+)
+def test_every_profile_is_valid(name: str) -> None:
+    loaded = config.load(Path(__file__).parent.parent / name)
+    assert "integrated_tl1" in loaded.methods
+
+
+def test_a_single_lam_is_a_list_of_one(tmp_path: Path) -> None:
+    assert load(tmp_path, SMALL).methods["l1"].lams("p") == (0.1,)
+
+
+def test_a_problem_can_have_its_own_lams(tmp_path: Path) -> None:
+    loaded = load(tmp_path, edited("methods.l1.lam_for", {"p": [0.2, 0.3]}))
+    assert loaded.methods["l1"].lams("p") == (0.2, 0.3)
+
+
+def test_a_method_is_the_penalty_of_its_name_unless_it_says_otherwise(tmp_path: Path) -> None:
+    loaded = load(tmp_path, edited("methods.dense", {"penalty": "l2", "lam": 1e-4}))
+    assert (loaded.methods["l1"].penalty, loaded.methods["dense"].penalty) == ("l1", "l2")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("problems.p.budgte", {}, "problems.p.budgte is not a known key"),
+        ("problems.p.budget.lr", -1, "problems.p.budget.lr = -1: Input should be greater than 0"),
+        ("problems.p.budget.hold", 1.5, "problems.p.budget.hold"),
+        ("problems.p.mu", [0.5, 1.5], "problems.p.mu.1 = 1.5"),
+        ("problems.p.network.name", "nonesuch", "choose one of lenet5, mlp"),
+        ("problems.p.dataset", "nonesuch", "not among `datasets:`"),
+        ("methods.l1.hyper", {"a": 0}, "a is 0; it must be a number greater than 0"),
+        ("methods.l1.hyper", {"mu": 1.5}, "mu is 1.5; it must lie in [0, 1]"),
+        ("methods.l1.hyper", {"mu": [0.5, -1]}, "mu is -1; it must lie in [0, 1]"),
+        ("methods.l1.optimizer", "nonesuch", "choose one of"),
+        ("methods.nonesuch", {"lam": 1}, "there is no penalty 'nonesuch'"),
+        ("methods.l1.lam", [], "methods.l1.lam"),
+        ("methods.l1.lam", -0.1, "methods.l1.lam"),
+        ("methods.l1.lam_for", {"q": [1]}, "methods.l1.lam_for.q: there is no such problem"),
+        ("datasets.mine", {}, "give a path to your own file"),
+        ("datasets.mine", {"path": "elsewhere/mine.npz"}, "data/mine/mine.npz"),
+        ("seeds", [1, 1], "seeds must differ"),
+        ("workers", 0, "must be auto or at least 1"),
+        ("device", "tpu", "device = 'tpu'"),
+        ("measure", {"batches": [64]}, "must both hold 1"),
+        ("profile", None, "profile"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_path(
+    tmp_path: Path, path: str, value: object, said: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, edited(path, value))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_file_and_broken_yaml_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Cannot read"):
+        config.load(tmp_path / "nowhere.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        config.load(broken)
+    broken.write_text("- a")
+    with pytest.raises(ConfigError, match="must hold a mapping"):
+        config.load(broken)

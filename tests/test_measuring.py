@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from onnx import helper
+from onnx_graphs import convolutions, linear, save
+
+from tl1bench.errors import MeasurementError
+from tl1bench.measuring import (
+    covered_pct,
+    measure,
+    negative_control,
+    profile,
+    repeatability,
+    spread_pct,
+)
+from tl1bench.measuring.graphs import count_convolutions, read_graph
+from tl1bench.measuring.measurement import by_process, nearest_rank_us, summarize
+from tl1bench.measuring.profiling import operators
+from tl1bench.measuring.protocol import make_plan
+from tl1bench.measuring.workers import run_worker
+
+COLUMNS = [
+    *("model", "batch", "threads", "first_us", "min_us", "p50_us", "p90_us", "p99_us"),
+    *("ratio_p50", "ratio_low", "ratio_high", "calls", "floor_us", "conv_total", "conv_blocked"),
+    *("conv_channels", "file_bytes", "gzip_bytes", "uss_load_mib", "uss_run_mib", "hwm_mib"),
+]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    wide = linear(folder / "wide.onnx", width=20_000)
+    narrow = linear(folder / "narrow.onnx", width=8)
+    steps = []
+    result = measure(
+        [wide, narrow],
+        batch=(1, 4),
+        processes=2,
+        memory_of=[wide],
+        progress=lambda *step: steps.append(step),
+    )
+    return SimpleNamespace(result=result, steps=steps, wide=wide, narrow=narrow)
+
+
+def test_the_table_has_one_row_a_model_and_setting(measured):
+    table = measured.result.table
+    assert list(table.columns) == COLUMNS
+    assert list(table["model"]) == ["wide"] * 2 + ["narrow"] * 2 + ["floor"] * 2
+    assert list(table["batch"]) == [1, 4] * 3
+    assert (table["threads"] == 1).all()
+
+
+def test_latencies_are_ordered_as_they_must_be(measured):
+    table = measured.result.table.set_index(["model", "batch"])
+    for left, right in [("min_us", "p50_us"), ("p50_us", "p90_us"), ("p90_us", "p99_us")]:
+        assert (table[left] <= table[right]).all()
+    assert (table["ratio_low"] <= table["ratio_p50"]).all()
+    assert (table["ratio_p50"] <= table["ratio_high"]).all()
+    assert (table.loc["wide", "min_us"] > 5 * table.loc["narrow", "min_us"]).all()
+    assert (table.loc["wide", "ratio_p50"] == 1).all()
+    assert (table.loc["narrow", "ratio_p50"] < 0.5).all()
+    for model in ("wide", "narrow", "floor"):
+        assert list(table.loc[model, "floor_us"]) == list(table.loc["floor", "p50_us"])
+    assert (table.loc["floor", "min_us"] < table.loc["narrow", "min_us"]).all()
+
+
+def test_the_table_can_be_made_again_from_the_samples(measured):
+    samples = measured.result.samples
+    for row in measured.result.table.itertuples():
+        own = samples[(samples["model"] == row.model) & (samples["batch"] == row.batch)]
+        ns = sorted(own["ns"])
+        assert row.calls == len(ns) >= 128
+        assert row.min_us == ns[0] / 1e3
+        for name, share in {"p50_us": 50, "p90_us": 90, "p99_us": 99}.items():
+            assert getattr(row, name) == ns[-(-share * len(ns) // 100) - 1] / 1e3
+
+
+def test_samples_are_kept_small_and_whole(measured, tmp_path):
+    samples = measured.result.samples
+    assert list(samples.columns) == [
+        *("model", "batch", "threads", "process", "round", "call", "ns")
+    ]
+    assert {str(t) for t in samples.dtypes} == {"category", "int32"}
+    assert samples.groupby(["model", "batch", "process"], observed=True).ngroups == 12
+    measured.result.save_samples(tmp_path / "timings" / "p.parquet")
+    back = pd.read_parquet(tmp_path / "timings" / "p.parquet")
+    pd.testing.assert_frame_equal(back, samples)
+    assert (tmp_path / "timings" / "p.parquet").stat().st_size < 8 * len(samples)
+
+
+def test_memory_is_measured_with_and_without_the_arena_where_asked(measured):
+    memory = measured.result.memory
+    assert list(memory["model"]) == ["wide"] * 4
+    assert list(memory["arena"]) == [True, False] * 2
+    weights_mib = 20_000 * 8 * 4 / 2**20
+    grown = memory["uss_load_mib"] - memory["uss_empty_mib"]
+    assert (grown > weights_mib).all()
+    assert (memory["uss_run_mib"] > memory["uss_load_mib"] - 1).all()
+    assert (memory["hwm_mib"] > memory["uss_run_mib"]).all()
+    table = measured.result.table
+    assert table.loc[table["model"] != "wide", "uss_run_mib"].isna().all()
+    assert list(table.loc[table["model"] == "wide", "uss_run_mib"]) == list(
+        memory.loc[memory["arena"], "uss_run_mib"]
+    )
+
+
+def test_the_record_is_json_with_none_for_the_unknown(measured):
+    record = json.loads(json.dumps(measured.result.record(), allow_nan=False))
+    assert record["machine"]["protocol"]["baseline"] == "wide"
+    assert isinstance(record["machine"]["trusted"], bool)
+    assert record["machine"]["on_cpu"] > 0
+    assert [row["model"] for row in record["rows"]][::2] == ["wide", "narrow", "floor"]
+    assert record["rows"][0]["uss_run_mib"] > 0
+    assert record["rows"][-1]["uss_run_mib"] is None
+    assert record["rows"][0]["file_bytes"] == measured.wide.stat().st_size
+    assert 0 < record["rows"][0]["gzip_bytes"] != record["rows"][0]["file_bytes"]
+
+
+def test_progress_counts_to_the_last_step(measured):
+    totals = {total for _, total, _ in measured.steps}
+    assert totals == {1 + 2 * 2 + 2 * 2}
+    assert [done for done, _, _ in measured.steps] == list(range(9))
+
+
+def test_the_text_marks_what_must_not_be_trusted(measured):
+    text = str(measured.result)
+    assert "narrow" in text
+    assert "nan" not in text
+    assert "Fewer than the 5 processes" in text
+    machine = {**measured.result.machine, "trusted": False, "reason": "others were at work"}
+    doubted = type(measured.result)(
+        **{**vars(measured.result), "machine": machine},
+    )
+    assert "NOT TO BE TRUSTED: others were at work." in str(doubted)
+
+
+def test_two_threads_and_labels_and_a_baseline_of_ones_own(tmp_path):
+    paths = [linear(tmp_path / "a.onnx"), linear(tmp_path / "b.onnx", 500)]
+    result = measure(
+        paths, threads=2, processes=1, labels=["x/a", "x/b"], baseline=paths[1], memory_of=()
+    )
+    table = result.table.set_index("model")
+    assert list(table.index) == ["x/a", "x/b", "floor"]
+    assert table.loc["x/b", "ratio_p50"] == 1.0
+    assert result.machine["protocol"]["baseline"] == "x/b"
+    assert result.machine["on_cpu"] is None
+    assert result.memory.empty
+
+
+def refuse(words, paths, **options):
+    with pytest.raises(MeasurementError, match=words) as caught:
+        measure(paths, processes=1, memory_of=(), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_measured_is_refused_in_one_sentence(tmp_path):
+    good = linear(tmp_path / "good.onnx")
+    other = linear(tmp_path / "other.onnx", features=9)
+    fixed = linear(tmp_path / "fixed.onnx", batch=1)
+    (tmp_path / "text.onnx").write_text("not a model")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    unknown = save(
+        tmp_path / "unknown.onnx",
+        [helper.make_node("NoSuchOperator", ["x"], ["y"])],
+        {},
+        {"x": ["batch", 8]},
+        {"y": ["batch", 8]},
+    )
+    refuse("no.onnx does not exist", [good, tmp_path / "no.onnx"])
+    refuse("text.onnx is not an ONNX file", [tmp_path / "text.onnx"])
+    refuse("empty.onnx is not an ONNX file", [tmp_path / "empty.onnx"])
+    refuse("unknown.onnx cannot be run", [unknown])
+    refuse("'good' and 'other' take different inputs", [good, other])
+    refuse(r"fixed.onnx: Input 'x' has a fixed batch of 1", [fixed], batch=2)
+    refuse("No mode 'slow'", [good], mode="slow")
+    refuse("batch must be", [good], batch=0)
+    refuse("threads must be", [good], threads=(1, 1))
+    refuse("a list of at least one", [])
+    refuse("a list of at least one", str(good))
+    refuse("'good' is there twice", [good, good], labels=["good", "good"])
+    refuse("'floor' is there twice", [good], labels=["floor"])
+    refuse("2 labels were given for 1", [good], labels=["a", "b"])
+    refuse("'best' names 0 of good", [good], baseline="best")
+    refuse("choose one of cpu, cuda", [good], provider="abacus")
+
+
+def test_convolutional_networks_of_one_name_report_their_layouts(tmp_path):
+    paths = []
+    for channels in (16, 17):
+        (tmp_path / str(channels)).mkdir()
+        paths.append(convolutions(tmp_path / str(channels) / "m.onnx", first=channels, second=8))
+    table = measure(paths, processes=1, memory_of=()).table
+    assert list(table["model"]) == [str(paths[0]), str(paths[1]), "floor"]
+    assert list(table["conv_channels"]) == ["16-8", "17-8", ""]
+    assert list(table["conv_total"]) == [2, 2, 0]
+    # 17 input channels are too many to take as they are, and no multiple of 4.
+    assert table["conv_blocked"][1] <= 1
+    assert table["conv_blocked"][2] == 0
+
+
+def test_a_worker_that_dies_is_reported_with_its_last_words(tmp_path):
+    with pytest.raises(MeasurementError, match="'juggle' ended with status 1: KeyError: 'juggle'"):
+        run_worker({"task": "juggle"}, tmp_path / "job")
+
+
+def test_measuring_needs_no_torch():
+    code = "import sys, tl1bench as tl; tl.measure; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("processes", [1, 3, 5, 8])
+@pytest.mark.parametrize(("mode", "calls"), [("quick", 128), ("full", 1024)])
+def test_plans_keep_the_protocols_minimum(mode, calls, processes):
+    plan = make_plan(mode, models=60, processes=processes, threads=1)
+    slowest = plan.rounds([1.0] * 60)
+    assert slowest * plan.calls * processes >= calls
+    assert plan.warmup >= 50
+    assert plan.settle_s == 0
+    assert make_plan(mode, 60, processes, threads=2).settle_s > 0
+
+
+def test_the_full_mode_runs_each_model_for_ten_seconds_and_the_quick_one_is_quick():
+    full = make_plan("full", models=3, processes=5, threads=1)
+    assert full.share_s * 5 == 10
+    assert full.rounds([20e-6] * 3) == 128
+    quick = make_plan("quick", models=31, processes=5, threads=1)
+    cost_s = 31 * 100e-6
+    assert quick.rounds([100e-6] * 31) * cost_s * 10 <= 0.6
+
+
+def test_ranks_are_nearest_ranks():
+    ns = np.arange(1000, 0, -1) * 1000
+    assert [nearest_rank_us(ns, q) for q in (0.5, 0.9, 0.99)] == [500, 900, 990]
+    assert nearest_rank_us([7000], 0.99) == 7
+    assert nearest_rank_us([1000, 2000, 3000], 0.5) == 2
+
+
+def test_ratios_are_paired_within_a_process():
+    slow, ratios = [1, 3, 10], [0.5, 0.25, 0.5]  # processes differ, ratios hardly do
+    rows, first = [], []
+    for process, (factor, ratio) in enumerate(zip(slow, ratios, strict=True)):
+        for model, ns in {
+            "dense": 4000 * factor,
+            "small": 4000 * factor * ratio,
+            "floor": 8,
+        }.items():
+            where = {"model": model, "batch": 1, "threads": 1, "process": process}
+            rows += [{**where, "ns": ns}] * 5 + [{**where, "ns": 1_000_000}] * 2
+            first.append({**where, "ns": 1000 * (process + 1)})
+    samples, first = pd.DataFrame(rows), pd.DataFrame(first)
+    samples["model"] = pd.Categorical(samples["model"], ["dense", "small", "floor"])
+    per_process = by_process(samples, first, "dense")
+    small = per_process[per_process["model"] == "small"]
+    assert list(small["ratio_p50"]) == ratios
+    assert list(small["calls"]) == [7, 7, 7]
+    row = summarize(samples, per_process, seed=0).set_index("model").loc["small"]
+    assert row["ratio_p50"] == pytest.approx(math.prod(ratios) ** (1 / 3))
+    assert row["ratio_low"] == pytest.approx(0.25)
+    assert row["ratio_high"] == pytest.approx(0.5)
+    assert row["first_us"] == 2
+    assert row["floor_us"] == 0.008
+
+
+def test_convolutions_are_counted_by_layout(tmp_path):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], domain="com.microsoft.nchwc"),
+        helper.make_node("FusedConv", ["a", "w"], ["b"], domain="com.microsoft"),
+        helper.make_node("ReorderOutput", ["b"], ["c"], domain="com.microsoft.nchwc"),
+        helper.make_node("Conv", ["c", "w"], ["y"]),
+    ]
+    path = save(tmp_path / "m.onnx", nodes, {"w": [0]}, {"x": ["n"]}, {"y": ["n"]})
+    assert count_convolutions(path) == (3, 1)
+
+
+def test_weights_in_a_second_file_count(tmp_path):
+    path = linear(tmp_path / "m.onnx", width=2000)
+    inside = read_graph(path).file_bytes
+    onnx.save(
+        onnx.load(path), path, save_as_external_data=True, location="m.data", size_threshold=0
+    )
+    files = path.stat().st_size + (tmp_path / "m.data").stat().st_size
+    assert read_graph(path).file_bytes == files > inside - 100
+    (tmp_path / "m.data").unlink()
+    with pytest.raises(MeasurementError, match=r"keeps weights in .*m\.data, which does not exist"):
+        read_graph(path)
+
+
+def test_the_profile_names_operators_and_shares(tmp_path):
+    table = profile(convolutions(tmp_path / "c.onnx"), batch=2, runs=20, warmup=5)
+    assert list(table.columns) == [
+        *("node", "operator", "blocked", "calls", "mean_us", "share_pct")
+    ]
+    assert (table["operator"] == "Conv").sum() == 2
+    assert (table["calls"] == 20).all()
+    assert table["share_pct"].sum() == pytest.approx(100)
+
+
+def test_the_profile_leaves_the_warm_up_out():
+    def event(name, dur, operator="Conv", cat="Node"):
+        return {"cat": cat, "name": name, "dur": dur, "args": {"op_name": operator}}
+
+    events = [event("model_run", 999, cat="Session")]
+    for conv, gemm in [(500, 500), (6, 1), (9, 4)]:
+        events += [event("c_nchwc_kernel_time", conv), event("g_kernel_time", gemm, "Gemm")]
+    table = operators(events, warmup=1)
+    assert table.to_dict("list") == {
+        "node": ["c_nchwc", "g"],
+        "operator": ["Conv", "Gemm"],
+        "blocked": [True, False],
+        "calls": [2, 2],
+        "mean_us": [7.5, 2.5],
+        "share_pct": [75.0, 25.0],
+    }
+
+
+def fake_measurer(ratios):
+    seen = []
+
+    def measurer(paths, seed, labels, **options):
+        ratio = ratios[len(seen)]
+        seen.append((seed, [Path(p).read_bytes() for p in paths], options))
+        table = pd.DataFrame(
+            {
+                "model": [*labels, "floor"],
+                "ratio_p50": [1.0, ratio, 0.1],
+                "ratio_low": [1.0, ratio - 0.02, 0.1],
+                "ratio_high": [1.0, ratio + 0.02, 0.1],
+            }
+        )
+        return SimpleNamespace(table=table, machine={"trusted": True, "reason": ""})
+
+    return measurer, seen
+
+
+def test_sessions_are_compared_by_their_paired_ratio(tmp_path):
+    paths = [linear(tmp_path / "a.onnx"), linear(tmp_path / "b.onnx", 9)]
+    measurer, seen = fake_measurer([0.99, 1.03, 1.0, 1.05])
+    table = repeatability(paths, 4, measurer=measurer, mode="full", seed=7)
+    assert [seed for seed, _, _ in seen] == [7, 8, 9, 10]
+    assert seen[0][2] == {"mode": "full", "memory_of": ()}
+    assert list(table["ratio_p50"]) == [0.99, 1.03, 1.0, 1.05]
+    assert list(table["covers_one"]) == [True, False, True, False]
+    assert covered_pct(table) == 50
+    assert spread_pct(table) == pytest.approx(100 * 0.06 / 1.015)
+
+
+def test_the_negative_control_measures_two_copies(tmp_path):
+    path = linear(tmp_path / "a.onnx")
+    measurer, seen = fake_measurer([1.0])
+    assert covered_pct(negative_control(path, 1, measurer=measurer)) == 100
+    assert seen[0][1] == [path.read_bytes()] * 2
+    with pytest.raises(MeasurementError, match="does not exist"):
+        negative_control(tmp_path / "no.onnx", 1, measurer=measurer)
+
+
+def test_a_real_session_compares_a_file_with_its_copy(tmp_path):
+    table = negative_control(linear(tmp_path / "a.onnx", 4000), 1, processes=1)
+    assert table["ratio_p50"].between(0.25, 4).all()
+
+
+def test_sessions_need_a_pair_and_one_setting(tmp_path):
+    path = linear(tmp_path / "a.onnx")
+    with pytest.raises(MeasurementError, match="two files"):
+        repeatability([path])
+    measurer, _ = fake_measurer([1.0])
+
+    def at_two_batches(paths, **options):
+        result = measurer(paths, **options)
+        result.table = pd.concat([result.table, result.table])
+        return result
+
+    with pytest.raises(MeasurementError, match="one batch and one thread count"):
+        repeatability([path, path], 1, measurer=at_two_batches)

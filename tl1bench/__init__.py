@@ -1,0 +1,85 @@
+"""Reproducible benchmarks and exact compression export for integrated transformed-ℓ1 networks.
+
+The flow goes one way: params.yaml → data → train → compact → export → measure → report.
+
+* `penalties` hold value and proximal operator of each regulariser, one file each;
+* `ProximalSGD`, `ProximalAdam` and `RMDA` are torch optimisers that make exact zeros with them;
+* `compact` removes every neuron that provably cannot matter and changes nothing else;
+* `export_onnx` writes one ONNX file, checked against torch;
+* `measure` times such files in processes without torch.
+
+Importing this package does not import torch: every public name is loaded at first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Compacted": "tl1bench.compaction",
+    "CompactionError": "tl1bench.errors",
+    "ConfigError": "tl1bench.errors",
+    "DataError": "tl1bench.errors",
+    "ExportError": "tl1bench.errors",
+    "MeasurementError": "tl1bench.errors",
+    "ProximalAdam": "tl1bench.optimizers",
+    "ProximalSGD": "tl1bench.optimizers",
+    "RMDA": "tl1bench.optimizers",
+    "Tl1benchError": "tl1bench.errors",
+    "compact": "tl1bench.compaction",
+    "export_onnx": "tl1bench.export",
+    "load_compacted": "tl1bench.compaction",
+    "measure": "tl1bench.measuring",
+}
+_ROOMS = ("datasets", "models", "optimizers", "penalties")
+
+__all__ = [
+    "RMDA",
+    "Compacted",
+    "CompactionError",
+    "ConfigError",
+    "DataError",
+    "ExportError",
+    "MeasurementError",
+    "ProximalAdam",
+    "ProximalSGD",
+    "Tl1benchError",
+    "compact",
+    "datasets",
+    "export_onnx",
+    "load_compacted",
+    "measure",
+    "models",
+    "optimizers",
+    "penalties",
+]
+
+if TYPE_CHECKING:
+    from tl1bench import datasets, models, optimizers, penalties
+    from tl1bench.compaction import Compacted, compact, load_compacted
+    from tl1bench.errors import (
+        CompactionError,
+        ConfigError,
+        DataError,
+        ExportError,
+        MeasurementError,
+        Tl1benchError,
+    )
+    from tl1bench.export import export_onnx
+    from tl1bench.measuring import measure
+    from tl1bench.optimizers import RMDA, ProximalAdam, ProximalSGD
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"tl1bench.{name}")
+    raise AttributeError(f"module 'tl1bench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,256 @@
+"""The `tl1bench` command: thin, lazy, and one sentence when something is wrong."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tl1bench.errors import Tl1benchError
+
+if TYPE_CHECKING:
+    from tl1bench.config import Config
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    # Help in plain text: drawing it with rich takes longer than the rest of the command line.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Benchmark, compact and export sparse networks (integrated transformed-ℓ1).\n\n"
+    "One `tl1bench run` does everything; each step can also be used alone on files.",
+)
+
+Params = Annotated[Path, typer.Option("--params", "-p", help="The params.yaml to follow.")]
+OnProblem = Annotated[
+    str | None, typer.Option("--problem", help="A problem of params.yaml: the pipeline's stage.")
+]
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one sentence and exit status 2."""
+    try:
+        app()
+    except Tl1benchError as error:
+        sys.stderr.write(f"tl1bench: {error}\n")
+        raise SystemExit(2) from None
+
+
+def _load(params: Path) -> Config:
+    from tl1bench import config
+
+    return config.load(params)
+
+
+def _problem(config: Config, name: str | None) -> str:
+    from tl1bench.errors import ConfigError
+
+    if name is None:
+        raise ConfigError("Name a problem by --problem, or give files to work on.")
+    if name not in config.problems:
+        known = ", ".join(config.problems)
+        raise ConfigError(f"There is no problem {name!r} in {config.params}: choose {known}.")
+    return name
+
+
+@app.command(epilog="Example: tl1bench data mnist --mirror /media/mirror")
+def data(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets; by default those of params.yaml.")
+    ] = None,
+    mirror: Annotated[
+        Path | None, typer.Option(envvar="TL1BENCH_MIRROR", help="A folder to take the files from.")
+    ] = None,
+    params: Params = Path("params.yaml"),
+    quiet: Annotated[bool, typer.Option(help="Say nothing about what is there already.")] = False,
+) -> None:
+    """Fetch data sets from any source and verify every byte."""
+    from rich.progress import DownloadColumn
+
+    from tl1bench import datasets, progress
+
+    config = _load(params)
+    wanted = names or [name for name, own in config.datasets.items() if own.path is None]
+    for name in wanted:
+        if name in config.datasets and config.datasets[name].path is not None:
+            continue
+        with progress.amounts(DownloadColumn()) as move:
+            say = (lambda line: None) if quiet else (lambda line: typer.echo(line))
+            datasets.fetch(name, config.data, mirror, say=say, progress=move)
+
+
+@app.command("list", epilog="Example: tl1bench list --params reports/paper/params.yaml")
+def list_(params: Params = Path("params.yaml")) -> None:
+    """Show problems, methods, data sets, networks and profiles."""
+    from tl1bench.cli import _listing
+    from tl1bench.pipeline import PROFILES
+
+    _listing.show(_load(params), PROFILES)
+
+
+@app.command(hidden=True)
+def fingerprint(name: str, params: Params = Path("params.yaml")) -> None:
+    """Verify a data set and write what it is (a pipeline stage)."""
+    from tl1bench import account
+    from tl1bench.stages import fingerprint as stage
+
+    config = _load(params)
+    with account.stage(config.profile, "data"):
+        stage.run(config, name)
+
+
+@app.command(hidden=True)
+def sources(params: Params = Path("params.yaml")) -> None:
+    """Write what each problem and method is made of (a pipeline stage)."""
+    from tl1bench import account
+    from tl1bench.stages import sources as stage
+
+    config = _load(params)
+    with account.stage(config.profile, "sources"):
+        stage.run(config)
+
+
+@app.command(epilog="Example: tl1bench train digits-mlp integrated_tl1")
+def train(
+    problem: Annotated[str, typer.Argument(help="A problem of params.yaml.")],
+    method: Annotated[str, typer.Argument(help="A method of params.yaml.")],
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Train every λ and seed of one problem and method, resumably."""
+    from tl1bench import account
+    from tl1bench.errors import ConfigError
+    from tl1bench.stages import train as stage
+
+    config = _load(params)
+    _problem(config, problem)
+    if method not in config.methods:
+        known = ", ".join(config.methods)
+        raise ConfigError(f"There is no method {method!r} in {params}: choose {known}.")
+    with account.stage(config.profile, "train"):
+        stage.run(config, problem, method)
+
+
+@app.command(epilog="Example: tl1bench compact model.pt2 -o small.onnx")
+def compact(
+    model: Annotated[Path | None, typer.Argument(help="A .pt2 file (torch.export.save).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .onnx or .pt2 file.")
+    ] = None,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Remove every unit that provably cannot matter, and change nothing else."""
+    from tl1bench.errors import ConfigError
+
+    if model is not None:
+        if output is None:
+            raise ConfigError("Say where the smaller network goes by --output small.onnx.")
+        from tl1bench.cli import _standalone
+
+        _standalone.compact_file(model, output)
+        return
+    from tl1bench import account
+    from tl1bench.stages import compact as stage
+
+    config = _load(params)
+    with account.stage(config.profile, "compact"):
+        stage.run(config)
+
+
+@app.command(epilog="Example: tl1bench export model.pt2 -o model.onnx")
+def export(
+    model: Annotated[Path | None, typer.Argument(help="A .pt2 file (torch.export.save).")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A .onnx file.")] = None,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Write a network as one checked ONNX file."""
+    from tl1bench.errors import ConfigError
+
+    if model is not None:
+        if output is None:
+            raise ConfigError("Say where the file goes by --output model.onnx.")
+        from tl1bench.cli import _standalone
+
+        _standalone.export_file(model, output)
+        return
+    from tl1bench import account
+    from tl1bench.stages import export as stage
+
+    config = _load(params)
+    with account.stage(config.profile, "export"):
+        stage.run(config)
+
+
+@app.command(epilog="Example: tl1bench measure dense.onnx small.onnx --threads 1")
+def measure(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help=".onnx files; the first is the baseline.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Examples a call.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="onnxruntime's threads.")] = 1,
+    full: Annotated[
+        bool, typer.Option("--full", help="The full protocol instead of the quick one.")
+    ] = False,
+    params: Params = Path("params.yaml"),
+    problem: OnProblem = None,
+) -> None:
+    """Measure latency and memory in processes without torch."""
+    if models:
+        from tl1bench.cli import _standalone
+
+        _standalone.measure_files(models, batch, threads, "full" if full else "quick")
+        return
+    from tl1bench import account
+    from tl1bench.stages import measure as stage
+
+    config = _load(params)
+    name = _problem(config, problem)
+    with account.stage(config.profile, "measure"):
+        stage.run(config, name)
+
+
+@app.command(hidden=True)
+def collect(params: Params = Path("params.yaml")) -> None:
+    """Gather all results into one table (a pipeline stage)."""
+    from tl1bench import account
+    from tl1bench.stages import collect as stage
+
+    config = _load(params)
+    with account.stage(config.profile, "collect"):
+        stage.run(config)
+
+
+@app.command(epilog="Example: tl1bench report --params params.yaml")
+def report(params: Params = Path("params.yaml")) -> None:
+    """Draw figures, tables and the HTML page from the collected results."""
+    from tl1bench import account
+    from tl1bench.stages import report as stage
+
+    config = _load(params)
+    with account.stage(config.profile, "report"):
+        stage.run(config)
+
+
+@app.command(hidden=True)
+def readme() -> None:
+    """Write the numbers in README.md anew from the committed results."""
+    from tl1bench import files
+    from tl1bench import readme as numbers
+
+    # The suite writes how long it took into the ignored work folder; the README's copy is kept.
+    measured = Path(".work/tests.json")
+    if measured.is_file():
+        files.write_bytes(Path("reports/tests.json"), measured.read_bytes())
+    text = Path("README.md").read_text(encoding="utf-8")
+    files.write_text(Path("README.md"), numbers.render(text, Path()))
+
+
+@app.command(epilog="Example: tl1bench run --profile smoke")
+def run(
+    profile: Annotated[str, typer.Option(help="smoke, default or paper.")] = "default",
+) -> None:
+    """Run the whole pipeline of a profile and say where the report is."""
+    from tl1bench import pipeline
+
+    raise SystemExit(pipeline.run(profile, Path()))

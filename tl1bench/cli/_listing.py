@@ -1,0 +1,44 @@
+"""`tl1bench list`: what there is, as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tl1bench import plugins
+from tl1bench.config import Config
+
+
+def show(config: Config, profiles: dict[str, Path]) -> None:
+    """Print the problems and methods of `config` and every plugin that may be named in it."""
+    console = Console()
+    problems = Table("problem", "data set", "network", "epochs", title="Problems")
+    for name, problem in config.problems.items():
+        options = ", ".join(f"{k}={v}" for k, v in problem.network.options.items())
+        network = f"{problem.network.name}({options})"
+        epochs = f"{problem.budget.epochs:g} + {problem.budget.debias_epochs:g}"
+        problems.add_row(name, problem.dataset, network, epochs)
+    methods = Table("method", "penalty", "optimizer", "λ", title="Methods")
+    for name, method in config.methods.items():
+        lams = ", ".join(f"{lam:g}" for lam in method.lam)
+        own = "; ".join(
+            f"{problem}: {', '.join(f'{lam:g}' for lam in lams)}"
+            for problem, lams in method.lam_for.items()
+        )
+        methods.add_row(name, method.penalty, method.optimizer, f"{lams}; {own}" if own else lams)
+    available = Table("may be named in params.yaml", "", title="Available")
+    available.add_row("data sets", ", ".join(n.replace("_", "-") for n in _names("datasets")))
+    available.add_row("networks", ", ".join([*_names("models"), "torchvision/<network>"]))
+    available.add_row("penalties", ", ".join(_names("penalties")))
+    available.add_row("optimizers", ", ".join(_names("optimizers")))
+    table = Table("profile", "parameters", title="Profiles")
+    for name, path in profiles.items():
+        table.add_row(name, str(path))
+    for part in (problems, methods, available, table):
+        console.print(part)
+
+
+def _names(folder: str) -> tuple[str, ...]:
+    return plugins.module_names(folder)

@@ -1,0 +1,114 @@
+"""`compact`: the same function with fewer channels, and its file format."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, fx, nn
+
+from tl1bench.compaction.analysis import Analysis, analyse
+from tl1bench.compaction.channels import Bools
+from tl1bench.compaction.decide import decide
+from tl1bench.compaction.emit import Emitter
+from tl1bench.compaction.graph import read, trace
+from tl1bench.compaction.report import Report, make_report
+from tl1bench.compaction.rules import rule_of
+from tl1bench.errors import CompactionError
+from tl1bench.files import atomic_path
+
+
+@dataclass(frozen=True, eq=False)
+class Compacted:
+    """The compact `model`, a torch.fx.GraphModule in eval mode, and the `report`.
+
+    `example_inputs` are those it was traced with.
+    """
+
+    model: fx.GraphModule
+    report: Report
+    example_inputs: tuple[Tensor, ...]
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to one `.pt2` file with a free batch size (see `load_compacted`)."""
+        batch = torch.export.Dim("batch")
+        shapes = tuple({0: batch} for _ in self.example_inputs)
+        with torch.no_grad():
+            program = torch.export.export(self.model, self.example_inputs, dynamic_shapes=shapes)
+        with atomic_path(Path(path)) as draft:
+            torch.export.save(program, draft)
+
+
+def compact(
+    model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], gather: float | None = None
+) -> Compacted:
+    """Return the same function as `model` in eval mode, without the channels that cannot matter.
+
+    Parameters
+    ----------
+    model
+        Any network that `torch.export` can trace; it stays as it is.
+    example_inputs
+        Inputs with a batch of at least 2 samples in their first dimension, which becomes free.
+    gather
+        Share of zero input columns from which on a linear layer picks its live inputs by an
+        index_select first; None for never.
+
+    Returns
+    -------
+    Compacted
+        With parameters under their old names. Parameters and MACs are never more than before.
+
+    Raises
+    ------
+    CompactionError
+        When the network cannot be traced for every batch size, draws random numbers or changes its
+        buffers in eval mode, or holds integer, complex, quantised or non-finite weights.
+    """
+    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    state = analyse(trace(model, inputs), rule_of)
+    keep = decide(state)
+    attempts = [(keep, True, gather), (keep, True, None), (keep | True, False, None)]
+    for attempt in attempts if gather is not None else attempts[1:]:
+        small, report = _write(state, *attempt)
+        if report.macs_after <= report.macs_before and _size(small) <= _given(state):
+            break
+    return Compacted(small, report, inputs)
+
+
+def load_compacted(path: str | Path) -> fx.GraphModule:
+    """Read a `.pt2` file written by `Compacted.save`; the module is in eval mode.
+
+    Raises
+    ------
+    CompactionError
+        When the file is missing or no exported program.
+    """
+    if not zipfile.is_zipfile(path):
+        raise CompactionError(f"{path} is no compacted network: no such file, or another format.")
+    try:
+        program = torch.export.load(Path(path))
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise CompactionError(f"{path} is no compacted network ({error}).") from error
+    state = analyse(read(program), rule_of)
+    return _write(state, decide(state) | True, False, None)[0]
+
+
+def _write(
+    state: Analysis, keep: Bools, folding: bool, gather: float | None
+) -> tuple[fx.GraphModule, Report]:
+    emitter = Emitter(state, keep, folding, gather)
+    module = emitter.run()
+    written = {n.name for n in module.graph.nodes if n.op == "call_function"}
+    return module, make_report(state, keep, emitter, written)
+
+
+def _size(module: nn.Module) -> int:
+    """Numbers stored in a module."""
+    return sum(t.numel() for t in module.state_dict().values())
+
+
+def _given(state: Analysis) -> int:
+    return sum(state.traced.static[node].numel() for node in state.traced.names)

@@ -1,0 +1,36 @@
+"""Which channels stay: those needed, those forced, and those that operations ask for besides."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tl1bench.compaction.analysis import Analysis
+from tl1bench.compaction.channels import Bools
+from tl1bench.compaction.rules import rule_of
+
+
+def decide(state: Analysis) -> Bools:
+    """Return for every label whether its class stays.
+
+    A class stays when one of its members is needed or forced; rules then add what a border, equal
+    groups or a layer without inputs ask for, until nothing changes.
+    """
+    classes = state.channels.classes()
+    alive = np.zeros(int(classes.max(initial=-1)) + 1, dtype=bool)
+    for some in state.channels.forced.values():
+        for ids in some:
+            alive[classes[ids]] = True
+    for known in state.flows.values():
+        alive[classes[known.ids[known.needed]]] = True
+    keep: Bools = alive[classes]
+    changed = True
+    while changed:
+        changed = False
+        # Demands travel from results to operands, so the last call goes first.
+        for node in reversed(list(state.traced.calls)):
+            more = rule_of(node).more(node, state, keep)
+            if more is not None and not keep[more].all():
+                alive[classes[more]] = True
+                keep = alive[classes]
+                changed = True
+    return keep

@@ -1,0 +1,134 @@
+"""Mirror folders and the web: where IDX files lie as they are, or gzipped."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.request
+import warnings
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+from tl1bench.datasets._recipe import (
+    Altered,
+    Piece,
+    Progress,
+    Request,
+    Source,
+    Unavailable,
+    verify,
+)
+
+CONNECT_TIMEOUT_S = 10.0
+_BLOCK_BYTES = 1 << 20
+
+
+def gunzip(content: bytes) -> bytes:
+    """Unpack gzip as far as it goes: what a damaged file yields is caught by its digest."""
+    stream = zlib.decompressobj(wbits=31)
+    unpacked = bytearray()
+    try:
+        for start in range(0, len(content), _BLOCK_BYTES):
+            unpacked += stream.decompress(content[start : start + _BLOCK_BYTES])
+    except zlib.error:
+        pass
+    return bytes(unpacked)
+
+
+def piece_of(path: Path) -> Piece:
+    """Read a file, unpacked when its name ends in .gz."""
+    content = path.read_bytes()
+    return Piece(gunzip(content) if path.suffix == ".gz" else content, str(path))
+
+
+def mirror_of(request: Request) -> Path:
+    """Return the mirror folder, or raise `Unavailable` when there is none."""
+    if request.mirror is None:
+        raise Unavailable("none given (--mirror DIR or TL1BENCH_MIRROR)")
+    if not request.mirror.is_dir():
+        raise Unavailable(f"{request.mirror} is not a folder")
+    return request.mirror
+
+
+def pick(folders: Sequence[Path], names: Sequence[str]) -> dict[str, Piece]:
+    """Read every name, plain or gzipped, from the first folder that has it."""
+    pieces = {}
+    for name in names:
+        candidates = [folder / f"{name}{end}" for folder in folders for end in ("", ".gz")]
+        found = next((path for path in candidates if path.is_file()), None)
+        if found is None:
+            raise Unavailable(f"no {name}[.gz] in {' or '.join(map(str, folders))}")
+        pieces[name] = piece_of(found)
+    return pieces
+
+
+def download(url: str, progress: Progress) -> bytes:
+    """Return what `url` serves; raises OSError when it does not, or stops half-way."""
+    content = bytearray()
+    try:
+        with urllib.request.urlopen(url, timeout=CONNECT_TIMEOUT_S) as reply:
+            total = int(reply.headers.get("Content-Length") or 0) or None
+            while block := reply.read(_BLOCK_BYTES):
+                content += block
+                progress(url.rsplit("/", 1)[-1], len(content), total)
+    except http.client.HTTPException as error:
+        raise OSError(f"{type(error).__name__}: {error}") from None
+    if total is not None and len(content) < total:
+        raise OSError(f"the connection closed after {len(content)} of {total} bytes")
+    return bytes(content)
+
+
+def torchvision_dataset(name: str) -> Any:
+    """Return torchvision's class of that name: it knows the official addresses.
+
+    Imported here, on the way to the web, because it takes PyTorch's seconds with it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from torchvision import datasets
+    except ImportError as error:
+        raise Unavailable(f"torchvision, which knows the addresses, fails: {error}") from None
+    return getattr(datasets, name)
+
+
+@final
+@dataclass(frozen=True)
+class Mirror(Source):
+    """IDX files, plain or gzipped, in one of `folders` of the mirror folder."""
+
+    folders: tuple[str, ...]
+    title: ClassVar[str] = "mirror folder"
+    chosen_by_user: ClassVar[bool] = True
+
+    def get(self, request: Request) -> Mapping[str, Piece]:
+        """Read the files from the folder."""
+        mirror = mirror_of(request)
+        return pick([mirror / folder for folder in self.folders], list(request.files))
+
+
+@final
+@dataclass(frozen=True)
+class Web(Source):
+    """Gzipped IDX files under the official addresses, which `bases` looks up when called."""
+
+    bases: Callable[[], Sequence[str]]
+    title: ClassVar[str] = "official web site"
+
+    def get(self, request: Request) -> Mapping[str, Piece]:
+        """Download the files from the first address that serves all of them unaltered."""
+        reasons = []
+        for base in self.bases():
+            try:
+                pieces = {}
+                for name in request.files:
+                    url = f"{base}{name}.gz"
+                    pieces[name] = Piece(gunzip(download(url, request.progress)), url)
+                verify(pieces, request.files)
+            except (OSError, Altered) as error:
+                reasons.append(f"{base}: {error}")
+            else:
+                return pieces
+        raise Unavailable(", ".join(reasons))

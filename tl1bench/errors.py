@@ -1,0 +1,28 @@
+"""What can go wrong through no fault of the code: one sentence each, never a traceback."""
+
+
+class Tl1benchError(Exception):
+    """Bad input or a bad surrounding; the message says what, where and how to mend it.
+
+    The command line prints the message alone and exits with status 2.
+    """
+
+
+class ConfigError(Tl1benchError):
+    """A key or value in params.yaml (or on the command line) cannot be accepted."""
+
+
+class DataError(Tl1benchError):
+    """A data set is missing, altered, or cannot be obtained."""
+
+
+class CompactionError(Tl1benchError):
+    """A network cannot be compacted exactly; the message names the reason."""
+
+
+class ExportError(Tl1benchError):
+    """A network cannot be exported to ONNX, or the exported file does not compute the same."""
+
+
+class MeasurementError(Tl1benchError):
+    """A measurement could not be taken as the protocol demands."""

@@ -1,0 +1,85 @@
+"""Size of the ONNX file and memory of the process that runs it, dense against compact."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from tl1bench.figures import panels
+from tl1bench.figures.context import Context
+from tl1bench.figures.style import INK, MUTED, WIDTH
+from tl1bench.results import DENSE
+
+_QUANTITIES = (
+    ("onnx_bytes", "ONNX file [kB]", 1e-3),
+    ("uss", "memory of the process, USS [MiB]", 1.0),
+)
+_COLUMNS = {
+    "onnx_bytes": ("onnx_bytes_dense", "onnx_bytes_compact"),
+    "uss": ("uss_dense_mib", "uss_compact_mib"),
+}
+
+
+def draw(table: pd.DataFrame, context: Context) -> Figure:
+    """Draw one row a problem: an outline for dense, a bar for what is left."""
+    count = len(context.problems)
+    height = 0.75 + 0.17 * len(context.methods)
+    figure = Figure(figsize=(WIDTH, height * count + 0.4), layout="constrained")
+    axes = figure.subplots(count, len(_QUANTITIES), squeeze=False)
+    for row, problem in zip(axes, context.problems, strict=True):
+        chosen = table[(table["problem"] == problem) & table["selected"]]
+        for panel, (key, label, unit) in zip(row, _QUANTITIES, strict=True):
+            panel.set_xlabel(label)
+            _panel(panel, chosen, _COLUMNS[key], unit, context)
+        row[0].set_title(problem)
+    outline = Patch(facecolor="none", edgecolor=MUTED, label="dense")
+    panels.legend(figure, [outline])
+    return figure
+
+
+def _panel(
+    panel: Axes, chosen: pd.DataFrame, columns: tuple[str, str], unit: float, context: Context
+) -> None:
+    values = chosen.set_index("method")[list(columns)].astype("float64").groupby(level=0).mean()
+    methods = [m for m in context.methods if m != DENSE and m in values.index]
+    reach = (
+        unit * float(np.nanmax(values.to_numpy())) if values.notna().any(axis=None) else math.nan
+    )
+    if not methods or not math.isfinite(reach):
+        text = "not measured"
+        panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", color=MUTED)
+        panel.set_yticks([])
+        return
+    for y, method in enumerate(methods):
+        dense, compact = (unit * values.loc[method, list(columns)].to_numpy()).tolist()
+        panel.barh(y, compact, height=0.7, color=context.looks[method].color)
+        panel.barh(y, dense, height=0.7, facecolor="none", edgecolor=MUTED, linewidth=0.8)
+        if math.isfinite(compact) and math.isfinite(dense):
+            text = f"{panels.number(compact)} ({panels.number(100 * compact / dense)} %)"
+            panel.text(
+                max(compact, dense) + 0.02 * reach, y, text, va="center", size=6.5, color=INK
+            )
+    panel.set_yticks(range(len(methods)), [context.looks[m].label for m in methods])
+    panel.set_ylim(len(methods) - 0.4, -0.6)
+    panel.set_xlim(0, 1.42 * reach)
+    panel.xaxis.set_major_locator(MaxNLocator(5))
+    panel.grid(visible=False, axis="y")
+    panel.tick_params(axis="y", length=0)
+
+
+def caption(table: pd.DataFrame, context: Context) -> str:
+    """Return what is shown."""
+    exported = int((table["selected"] & table["onnx_bytes_compact"].notna()).sum())
+    return (
+        "Bytes of the ONNX file (one file, weights inside, uncompressed) and unique set size of a "
+        "fresh process without torch after running it (batch 1, one thread), mean over the "
+        f"exported seeds of the selected operating points ({exported} networks, "
+        f"{len(context.problems)} problems). The runtime itself takes most of the memory of small "
+        "networks."
+    )

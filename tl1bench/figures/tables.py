@@ -1,0 +1,192 @@
+"""The tables of the report: one a problem at the selected points, one of all operating points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tl1bench import metrics
+from tl1bench.comparison import operating_points, summary
+from tl1bench.figures.accuracy_latency import measured_points
+from tl1bench.figures.context import Context
+from tl1bench.figures.panels import number, signed
+from tl1bench.figures.typeset import Table
+from tl1bench.files import write_text
+from tl1bench.results import DENSE
+
+NOTHING = "–"
+
+
+def main_table(table: pd.DataFrame, problem: str, context: Context) -> Table:
+    """Return the selected operating point of every method on `problem`; bold is best."""
+    chosen = table[(table["problem"] == problem) & table["selected"]]
+    frame = _main_frame(chosen, problem, context)
+    looks = context.looks
+    rows, ranks = [], []
+    for r in frame.to_dict("records"):
+        delta = _between(r["delta_pct"], r["delta_low_pct"], r["delta_high_pct"], signed)
+        speed = _between(r["speed_up"], r["speed_up_low"], r["speed_up_high"], number)
+        shown: dict[str, tuple[str, float]] = {
+            "method": (looks[r["method"]].label, math.nan),
+            "λ": (f"{r['lam']:g}", math.nan),
+            "test error [%]": (
+                _spread(r["test_error_pct"], r["test_error_sd_pct"]),
+                r["test_error_pct"],
+            ),
+            "Δ to dense [points]": (NOTHING if r["method"] == DENSE else delta, math.nan),
+            "non-zero weights": (_count(r["nonzero_weights"]), r["nonzero_weights"]),
+            "weights": (_count(r["weights_compact"]), r["weights_compact"]),
+            "compression [×]": (_number(r["compression"]), -r["compression"]),
+            "MACs": (_count(r["macs_compact"]), r["macs_compact"]),
+            "architecture": (r["architecture"] or NOTHING, math.nan),
+            "ONNX [kB]": (_number(r["onnx_kb"]), r["onnx_kb"]),
+            "p50 [µs]": (_number(r["p50_us"]), r["p50_us"]),
+            "speed-up [×]": (speed, -r["speed_up"]),
+            "training [s]": (_number(r["train_seconds"]), r["train_seconds"]),
+        }
+        rows.append(tuple(text for text, _ in shown.values()))
+        ranks.append(tuple(rank for _, rank in shown.values()))
+        header = tuple(shown)
+    seeds = sorted(set(frame["seeds"]))
+    return Table(
+        name=problem,
+        title=f"{problem}: the selected operating points",
+        note=(
+            f"Mean ± standard deviation over {' to '.join(str(s) for s in seeds)} seeds; in "
+            "brackets 95 % intervals (Δ: paired by seed, BCa; speed-up: bootstrap over processes, "
+            "hull over seeds). Weights exclude biases; the architecture is that of the first "
+            "seed. p50: batch 1, one thread. Bold is best in its column"
+            + ("." if context.trusted() else "; the machine was too busy, do not trust times.")
+        ),
+        header=header,
+        rows=tuple(rows),
+        bold=_best(ranks),
+        frame=frame,
+    )
+
+
+def _main_frame(chosen: pd.DataFrame, problem: str, context: Context) -> pd.DataFrame:
+    totals = summary(chosen).set_index("method")
+    latency = measured_points(chosen, problem, context).set_index("method")
+    dense_us = context.timings(problem).get(DENSE, {}).get("p50_us", math.nan)
+    dense_bytes = chosen["onnx_bytes_dense"].astype("float64").mean()
+    rows = []
+    for method in (m for m in context.methods if m in totals.index):
+        runs = chosen[chosen["method"] == method].sort_values("seed")
+        own = runs[["latency_compact_us_p50", "onnx_bytes_compact"]].astype("float64").mean()
+        is_dense = method == DENSE
+        onnx_bytes = dense_bytes if is_dense else own["onnx_bytes_compact"]
+        t, ratio = totals.loc[method], latency.loc[method]
+        rows.append(
+            {
+                "method": method,
+                "lam": t["lam"],
+                "seeds": t["seeds"],
+                "test_error_pct": t["test_error_mean"],
+                "test_error_sd_pct": t["test_error_sd"],
+                "delta_pct": t["delta"],
+                "delta_low_pct": t["delta_low"],
+                "delta_high_pct": t["delta_high"],
+                "delta_p_holm": t["delta_p_holm"],
+                "nonzero_weights": runs["nonzero_weights"].mean(),
+                "weights_compact": runs["weights_compact"].mean(),
+                "compression": t["compression_mean"],
+                "macs_compact": runs["macs_compact"].mean(),
+                "architecture": runs["architecture"].iloc[0],
+                "onnx_kb": onnx_bytes / 1e3,
+                "p50_us": dense_us if is_dense else own["latency_compact_us_p50"],
+                "speed_up": 1.0 if is_dense else 1 / ratio["latency_ratio_mean"],
+                "speed_up_low": math.nan if is_dense else 1 / ratio["latency_ratio_high"],
+                "speed_up_high": math.nan if is_dense else 1 / ratio["latency_ratio_low"],
+                "train_seconds": t["train_seconds_mean"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+_ALL = (
+    "validation_error",
+    "test_error",
+    "nonzero_kept",
+    "weights_kept",
+    "macs_kept",
+    "latency_ratio",
+    "train_seconds",
+)
+
+
+def points_table(table: pd.DataFrame, context: Context) -> Table:
+    """Return every operating point of every method on every problem."""
+    frame = operating_points(table, _ALL)
+    rows = tuple(
+        (
+            str(p["problem"]),
+            context.looks[p["method"]].label,
+            f"{p['lam']:g}",
+            str(p["seeds"]),
+            "✓" if p["selected"] else "",
+            *(_metric(p, name) for name in _ALL),
+        )
+        for p in frame.to_dict("records")
+    )
+    labels = [metrics.axis_label(name) for name in _ALL]
+    return Table(
+        name="operating-points",
+        title="All operating points",
+        note="Mean ± standard deviation over seeds; ✓ marks the points selected on validation.",
+        header=("problem", "method", "λ", "seeds", "selected", *labels),
+        rows=rows,
+        bold=frozenset(),
+        frame=frame,
+    )
+
+
+def every(table: pd.DataFrame, context: Context) -> tuple[Table, ...]:
+    """Return all tables: one a problem, then all operating points."""
+    mains = tuple(main_table(table, problem, context) for problem in context.problems)
+    return (*mains, points_table(table, context))
+
+
+def write_all(tables: Sequence[Table], folder: Path) -> None:
+    """Write each table as `<name>.csv`, `.md` and `.tex`."""
+    for table in tables:
+        write_text(folder / f"{table.name}.csv", table.csv())
+        write_text(folder / f"{table.name}.md", table.markdown())
+        write_text(folder / f"{table.name}.tex", table.latex())
+
+
+def _best(ranks: Sequence[Sequence[float]]) -> frozenset[tuple[int, int]]:
+    columns = list(zip(*ranks, strict=True))
+    best = [min((v for v in c if math.isfinite(v)), default=math.nan) for c in columns]
+    return frozenset(
+        (i, j) for i, row in enumerate(ranks) for j, rank in enumerate(row) if rank == best[j]
+    )
+
+
+def _metric(point: Mapping[Any, Any], name: str) -> str:
+    if name == "latency_ratio" or not math.isfinite(point[f"{name}_sd"]):
+        return _number(point[f"{name}_mean"])
+    return f"{_number(point[f'{name}_mean'])} ± {_number(point[f'{name}_sd'])}"
+
+
+def _number(value: float) -> str:
+    return number(value) if math.isfinite(value) else NOTHING
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if math.isfinite(value) else NOTHING
+
+
+def _spread(mean: float, sd: float) -> str:
+    return f"{mean:.2f} ± {sd:.2f}" if math.isfinite(sd) else f"{mean:.2f}"
+
+
+def _between(value: float, low: float, high: float, form: Callable[[float], str]) -> str:
+    if not math.isfinite(value):
+        return NOTHING
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{form(value)} [{form(low)}, {form(high)}]" if known else form(value)

@@ -1,0 +1,190 @@
+"""What a measurement is: raw samples, the table made from them, and the machine they come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from tabulate import tabulate
+
+from tl1bench.files import atomic_path
+from tl1bench.statistics import bca
+
+FLOOR = "floor"
+KEY = ["model", "batch", "threads"]
+MEMORY = (*KEY, "arena", "uss_empty_mib", "uss_load_mib", "uss_run_mib", "hwm_mib")
+QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Measurement:
+    """Latency and memory of some models, as far as they were asked for.
+
+    table
+        One row a model × batch × threads: latencies in µs over the calls of all processes (`p…` by
+        nearest rank), `first_us` the median over processes of the first call, `ratio_p50` the
+        geometric mean over processes of p50 / the baseline's p50 in the same process, with a 95 %
+        interval over processes; `floor_us` the p50 of an Identity graph in the same rounds;
+        `calls` how many were timed; convolutions, file size, and memory (arena on) where measured.
+    samples
+        Every timed call: model, batch, threads, process, round, call, ns.
+    per_process
+        Each process by itself: first_us, p50_us, ratio_p50, calls.
+    memory
+        MiB of fresh processes, allocator arena on and off: unique set size when empty, after
+        loading, after running; peak resident size.
+    machine
+        The machine, the protocol's settings, and `trusted` with the `reason` if it is false.
+    """
+
+    table: pd.DataFrame
+    samples: pd.DataFrame
+    per_process: pd.DataFrame
+    memory: pd.DataFrame
+    machine: dict[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        """Return machine, table and memory as JSON-able values, None where nothing is known."""
+        return {
+            "machine": self.machine,
+            "rows": _rows(self.table),
+            "memory": _rows(self.memory),
+            "processes": _rows(self.per_process),
+        }
+
+    def save_samples(self, target: Path) -> None:
+        """Write the samples as Parquet (zstd), atomically."""
+        with atomic_path(Path(target)) as draft:
+            self.samples.to_parquet(draft, compression="zstd", index=False)
+
+    def __str__(self) -> str:
+        shown = self.table.assign(
+            interval=[
+                f"{low:.3f}–{high:.3f}"
+                for low, high in zip(self.table["ratio_low"], self.table["ratio_high"], strict=True)
+            ],
+            blocked=self.table["conv_blocked"].astype(str)
+            + "/"
+            + self.table["conv_total"].astype(str),
+            KiB=self.table["file_bytes"] / 1024,
+        )
+        columns = {
+            "model": "",
+            "batch": "d",
+            "threads": "d",
+            "first_us": ".1f",
+            "min_us": ".1f",
+            "p50_us": ".1f",
+            "p90_us": ".1f",
+            "p99_us": ".1f",
+            "ratio_p50": ".3f",
+            "interval": "",
+            "floor_us": ".1f",
+            "blocked": "",
+            "KiB": ".1f",
+            "uss_load_mib": ".1f",
+            "uss_run_mib": ".1f",
+        }
+        table = tabulate(
+            _known(shown[list(columns)]).to_numpy().tolist(),
+            headers=list(columns),
+            floatfmt=tuple(f or "g" for f in columns.values()),
+            missingval="",
+        )
+        return f"{self._headline()}\n{table}"
+
+    __repr__ = __str__
+
+    def _headline(self) -> str:
+        protocol = self.machine["protocol"]
+        head = (
+            f"{self.machine['cpu']}, onnxruntime {self.machine['versions']['onnxruntime']}, "
+            f"{protocol['provider']}, {protocol['mode']} mode, {protocol['processes']} processes; "
+            f"ratios to {protocol['baseline']}"
+        )
+        if protocol["processes"] < 5:
+            head += "\nFewer than the 5 processes that the protocol asks for."
+        if not self.machine["trusted"]:
+            head += f"\nNOT TO BE TRUSTED: {self.machine['reason']}."
+        return head
+
+
+def assemble(
+    samples: Sequence[pd.DataFrame],
+    first: Sequence[pd.DataFrame],
+    constant: pd.DataFrame,
+    memory: pd.DataFrame,
+    machine: dict[str, Any],
+) -> Measurement:
+    """Make the tables from what the workers brought back.
+
+    `samples` and `first` have the columns model, batch, threads, process and ns (samples also round
+    and call), `constant` one row a model; the baseline and the seed stand in the machine's
+    `protocol`.
+    """
+    every = pd.concat(samples, ignore_index=True)
+    protocol = machine["protocol"]
+    per_process = by_process(every, pd.concat(first, ignore_index=True), protocol["baseline"])
+    table = summarize(every, per_process, protocol["seed"]).merge(constant, on="model", how="left")
+    usual = memory[memory["arena"].astype(bool)].drop(columns=["arena", "uss_empty_mib"])
+    table = table.merge(usual, on=KEY, how="left")
+    return Measurement(table, every, per_process, memory, machine)
+
+
+def by_process(samples: pd.DataFrame, first: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Return first_us, p50_us, ratio_p50 and calls of every model in every process."""
+    key = [*KEY, "process"]
+    groups = samples.groupby(key, observed=True)["ns"]
+    table = pd.DataFrame(
+        {"p50_us": groups.apply(lambda ns: nearest_rank_us(ns, 0.5)), "calls": groups.size()}
+    ).reset_index()
+    table = table.astype({"model": str}).merge(first, on=key, validate="1:1")
+    reference = table[table["model"] == baseline].set_index(key[1:])["p50_us"].rename("reference")
+    table = table.join(reference, on=key[1:])
+    return table.assign(first_us=table["ns"] / 1e3, ratio_p50=table["p50_us"] / table["reference"])[
+        [*key, "first_us", "p50_us", "ratio_p50", "calls"]
+    ]
+
+
+def summarize(samples: pd.DataFrame, per_process: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the latency columns of the table, models in the samples' category order."""
+    processes = per_process.groupby(KEY)
+    rows = []
+    for at, ns in samples.groupby(KEY, observed=True)["ns"]:
+        own = processes.get_group(at)
+        log_ratio = bca(np.log(own["ratio_p50"]), seed=seed)
+        rows.append(
+            {
+                **dict(zip(KEY, at, strict=True)),
+                "first_us": own["first_us"].median(),
+                "min_us": ns.min() / 1e3,
+                **{name: nearest_rank_us(ns, q) for name, q in QUANTILES.items()},
+                "ratio_p50": math.exp(log_ratio.estimate),
+                "ratio_low": math.exp(log_ratio.low),
+                "ratio_high": math.exp(log_ratio.high),
+                "calls": len(ns),
+            }
+        )
+    table = pd.DataFrame(rows)
+    floor = table[table["model"] == FLOOR].set_index(KEY[1:])["p50_us"].rename("floor_us")
+    return table.join(floor, on=KEY[1:])
+
+
+def nearest_rank_us(ns: ArrayLike, quantile: float) -> float:
+    """Return the ⌈q n⌉-th smallest of `ns` in µs: always a value that occurred."""
+    return float(np.quantile(np.asarray(ns), quantile, method="inverted_cdf")) / 1e3
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    records = _known(table).to_dict("records")
+    return [{str(key): value for key, value in row.items()} for row in records]
+
+
+def _known(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype(object).where(table.notna(), None)

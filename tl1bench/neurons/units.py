@@ -1,0 +1,200 @@
+"""Units and groups of a model, derived from the channel analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from tl1bench.compaction.analysis import Analysis, analyse
+from tl1bench.compaction.channels import Ints
+from tl1bench.compaction.graph import trace
+from tl1bench.compaction.rules import rule_of
+from tl1bench.compaction.slabs import Slot
+from tl1bench.neurons.groups import Groups, Slab, Units, make_groups
+
+SIDES = ("outgoing", "incoming", "both", "as_coded")
+_LAYERS = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
+    nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
+
+
+def weight_layers(model: nn.Module) -> tuple[str, ...]:
+    """Names of the penalised weights: those of convolution and linear layers, as registered.
+
+    Biases and normalisation parameters are never penalised.
+    """
+    found = [
+        (f"{name}.weight" if name else "weight", module.weight)
+        for name, module in model.named_modules()
+        if isinstance(module, _LAYERS)
+    ]
+    own = {name for name, _ in model.named_parameters()}
+    return tuple(name for name, _ in found if name in own)
+
+
+def units(model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> tuple[Units, ...]:
+    """Return all units of `model` in the order of the flow, in families of equal structure.
+
+    Raises
+    ------
+    CompactionError
+        When the model cannot be traced.
+    """
+    state = _analyse(model, example_inputs)
+    classes = state.channels.classes()
+    named = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
+    slots = _slots(state, named)
+    stays = _stays(state, classes, named)
+    families = []
+    for labels, parts in _families(slots, classes):
+        slabs = [(slot, _slab(state, slot, index)) for slot, index in parts]
+        produced = tuple(s for slot, s in slabs if slot.role in ("produced", "both"))
+        consumed = tuple(s for slot, s in slabs if slot.role in ("consumed", "both"))
+        for removable in (False, True):
+            chosen = np.flatnonzero(stays[labels] != removable)
+            if len(chosen):
+                families.append(
+                    Units(len(chosen), _pick(produced, chosen), _pick(consumed, chosen), removable)
+                )
+    return tuple(families)
+
+
+def groups(
+    model: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    side: str | Sequence[str] = "outgoing",
+) -> tuple[Groups, ...]:
+    """Return the groups of weights that a group penalty acts on, in the order of weight layers.
+
+    `side`: "outgoing" (all weights that leave one unit), "incoming" (all that enter one unit),
+    "both" (each weight is in two groups), "as_coded" (every input position by itself: the vector
+    over outputs), or a list with one side for each of `weight_layers(model)`. A unit whose weights
+    live in several layers has their union as its group. With a one-sided choice every element of
+    every weight is in exactly one group.
+
+    Raises
+    ------
+    CompactionError
+        When the model cannot be traced.
+    ValueError
+        When `side` is unknown or its length is wrong.
+    """
+    names = weight_layers(model)
+    sides = [side] * len(names) if isinstance(side, str) else list(side)
+    if len(sides) != len(names) or not set(sides) <= set(SIDES):
+        raise ValueError(f"side must be one of {SIDES}, or one for each of {len(names)} layers.")
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    state = _analyse(model, example_inputs)
+    classes, slots = state.channels.classes(), _slots(state, set(shapes))
+    place = {name: i for i, name in enumerate(names)}
+    blocks: list[tuple[int, list[Slab]]] = []
+    covered: set[tuple[str, str]] = set()
+    for wanted, roles in (("outgoing", ("consumed", "both")), ("incoming", ("produced", "both"))):
+        chosen = [
+            slot for slot in slots
+            if state.traced.names[slot.tensor] in place
+            and slot.role in roles
+            and sides[place[state.traced.names[slot.tensor]]] in (wanted, "both")
+        ]  # fmt: skip
+        covered |= {(state.traced.names[slot.tensor], wanted) for slot in chosen}
+        for _, parts in _families(chosen, classes):
+            slabs = [_slab(state, slot, index) for slot, index in parts]
+            blocks.append((min(place[s.tensor] for s in slabs), slabs))
+    for name, own in zip(names, sides, strict=True):
+        blocks += [(place[name], [slab]) for slab in _alone(name, own, shapes[name], covered)]
+    blocks.sort(key=lambda block: block[0])
+    return tuple(make_groups(layer, len(names), slabs, shapes) for layer, slabs in blocks)
+
+
+def _alone(
+    name: str, side: str, shape: torch.Size, covered: set[tuple[str, str]]
+) -> Iterable[Slab]:
+    """Yield groups of a layer by itself: `as_coded`, or a layer that the analysis did not reach."""
+    if side == "as_coded":
+        yield Slab(name, 1, torch.arange(shape[1:].numel())[:, None], flat=True)
+        return
+    for wanted, dim in (("outgoing", 1), ("incoming", 0)):
+        if side in (wanted, "both") and (name, wanted) not in covered:
+            yield Slab(name, dim, torch.arange(shape[dim])[:, None])
+
+
+def _analyse(model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> Analysis:
+    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    if any(x.dim() and x.shape[0] == 1 for x in inputs):
+        inputs = tuple(torch.cat([x, x]) for x in inputs)
+    return analyse(trace(model, inputs), rule_of)
+
+
+def _slots(state: Analysis, named: set[str]) -> list[Slot]:
+    """All slots on the `named` tensors, in the order of the flow, each once."""
+    found: dict[tuple[fx.Node, int, str], Slot] = {}
+    for node in state.traced.calls:
+        for slot in rule_of(node).slots(node, state):
+            if state.traced.names.get(slot.tensor) in named:
+                found.setdefault((slot.tensor, slot.dim, slot.role), slot)
+    return list(found.values())
+
+
+def _stays(state: Analysis, classes: Ints, named: set[str]) -> NDArray[np.bool_]:
+    """For each class whether it must stay as it is, whatever its weights are."""
+    stays = np.zeros(int(classes.max(initial=-1)) + 1, dtype=bool)
+    for some in state.channels.forced.values():
+        for ids in some:
+            stays[classes[ids]] = True
+    for node in state.traced.calls:
+        slots = rule_of(node).slots(node, state)
+        # Groups of a grouped convolution must stay equal, a computed weight cannot be sliced:
+        # neither is a single unit's own decision.
+        fixed = any(slot.blocks > 1 for slot in slots)
+        for slot in slots:
+            if fixed or state.traced.names.get(slot.tensor) not in named:
+                stays[classes[slot.ids]] = True
+    return stays
+
+
+def _families(slots: Sequence[Slot], classes: Ints) -> list[tuple[Ints, list[tuple[Slot, Ints]]]]:
+    """Sort classes into families that occur in the same slots, equally often.
+
+    Returns for each family its classes (G,), in the order of first occurrence, and for each slot
+    the positions (G, k).
+    """
+    size = int(classes.max(initial=-1)) + 1
+    signature = np.zeros(size, dtype=np.uint64)
+    first = np.full(size, np.iinfo(np.int64).max)
+    random = np.random.default_rng(0).integers(1, 2**63, len(slots), dtype=np.uint64)
+    start = 0
+    for slot, code in zip(slots, random, strict=True):
+        labels = classes[slot.ids]
+        np.add.at(signature, labels, code)
+        np.minimum.at(first, labels, start + np.arange(len(labels)))
+        start += len(labels)
+    present = np.flatnonzero(signature)
+    present = present[np.argsort(first[present], kind="stable")]
+    _, where, inverse = np.unique(signature[present], return_index=True, return_inverse=True)
+    families = []
+    for number in np.argsort(where, kind="stable"):
+        members = present[inverse == number]
+        rank = np.full(size, -1)
+        rank[members] = np.arange(len(members))
+        parts = []
+        for slot in slots:
+            ranks = rank[classes[slot.ids]]
+            positions = np.flatnonzero(ranks >= 0)
+            if len(positions):
+                order = np.argsort(ranks[positions], kind="stable")
+                parts.append((slot, positions[order].reshape(len(members), -1)))
+        families.append((members, parts))
+    return families
+
+
+def _slab(state: Analysis, slot: Slot, index: Ints) -> Slab:
+    return Slab(state.traced.names[slot.tensor], slot.dim, torch.from_numpy(index), slot.blocks)
+
+
+def _pick(slabs: tuple[Slab, ...], chosen: Ints) -> tuple[Slab, ...]:
+    return tuple(Slab(s.tensor, s.dim, s.index[torch.from_numpy(chosen)], s.blocks) for s in slabs)

@@ -1,0 +1,250 @@
+"""What every proximal optimiser shares: penalised weights, groups, λ ramp, frozen zeros.
+
+A step is a gradient step of the loss alone (plus weight decay), then the prox of the penalty on
+the penalised weights, layer by layer and stage by stage, at the current learning rate.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from tl1bench import neurons
+from tl1bench.errors import ConfigError
+from tl1bench.optimizers._blocks import Block, Place, Whole, key_of
+from tl1bench.penalties import Elementwise, Penalty
+from tl1bench.penalties._base import Step
+
+Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
+Parameters: TypeAlias = nn.Module | Iterable[Tensor] | Iterable[dict[str, Any]]
+
+
+class ProximalOptimizer(torch.optim.Optimizer, ABC):
+    """A stochastic proximal method on loss(W) + Σ_l c_l P_l(W_l).
+
+    Parameters
+    ----------
+    model
+        A network, all of whose trainable parameters are optimised; convolution and linear weights
+        are penalised, biases and normalisation never. Or parameters (or param_groups) alone: then
+        those with two or more axes are penalised, and the penalty must be elementwise.
+    penalty
+        See `tl1bench.penalties`.
+    lr
+        Learning rate η; the prox uses its current value, so schedulers move the threshold too.
+    momentum
+        In [0, 1); see the optimiser.
+    example_inputs
+        What the network is traced with to find its groups; not needed for elementwise penalties.
+    groups
+        Side from which neurons are seen: "outgoing", "incoming", "both", "as_coded", or one for
+        each weight layer; or the groups themselves, found before. With "both", a penalty that is
+        no composition of an elementwise and a group term acts on each weight twice.
+    layer_weights
+        c_l, one for each weight layer; 1 by default.
+    weight_decay
+        ℓ2 coefficient added to the gradient of every parameter.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range, a list has the wrong length, or groups are needed and there is
+        nothing to trace.
+
+    Notes
+    -----
+    Zero means exactly 0.0. `lam_scale` (the ramp), the frozen flag and the original group sizes
+    live in `param_groups`, so that `state_dict` holds everything and resumes bit for bit.
+    """
+
+    metric = False
+    """Whether steps differ from weight to weight."""
+
+    def __init__(
+        self,
+        model: Parameters,
+        penalty: Penalty,
+        lr: float,
+        momentum: float = 0.9,
+        example_inputs: Inputs | None = None,
+        groups: str | Sequence[str] | Sequence[neurons.Groups] = "outgoing",
+        layer_weights: Sequence[float] | None = None,
+        weight_decay: float = 0.0,
+        **defaults: Any,
+    ) -> None:
+        if not lr >= 0:
+            raise ConfigError(f"lr is {lr!r}; give a number ≥ 0.")
+        if not 0 <= momentum < 1:
+            raise ConfigError(f"momentum is {momentum!r}; give a number in [0, 1).")
+        if not weight_decay >= 0:
+            raise ConfigError(f"weight_decay is {weight_decay!r}; give a number ≥ 0.")
+        self.penalty = penalty
+        trained, self._penalised = _split(model)
+        super().__init__(
+            trained,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "weight_decay": weight_decay,
+                "lam_scale": 1.0,
+                "frozen": False,
+                "members": {},
+                **defaults,
+            },
+        )
+        count = len(self._penalised)
+        self.layer_weights = tuple(layer_weights) if layer_weights is not None else (1.0,) * count
+        if len(self.layer_weights) != count or any(not c >= 0 for c in self.layer_weights):
+            raise ConfigError(
+                f"layer_weights is {list(self.layer_weights)}; give {count} numbers ≥ 0, "
+                "one for each weight layer."
+            )
+        self._layers = [penalty.at_layer(i, count) for i in range(count)]
+        self.needs_groups = any(not s.elementwise for p in self._layers for s in p.stages())
+        if self.metric:
+            for stage in (s for p in self._layers for s in p.stages() if not s.diagonal):
+                stage.scalar_step(torch.zeros(2))
+        found: tuple[neurons.Groups, ...] = ()
+        if self.needs_groups:
+            given = tuple(block for block in groups if isinstance(block, neurons.Groups))
+            if not isinstance(model, nn.Module) or (example_inputs is None and not given):
+                raise ConfigError(
+                    "this penalty acts on groups of weights: give the optimizer the network "
+                    "itself and example_inputs=x to find them with."
+                )
+            found = given or _traced(model, example_inputs, groups)
+        self.regroup(found)
+
+    def regroup(self, groups: Sequence[neurons.Groups]) -> None:
+        """Take the groups of a network whose parameters (and state) were sliced in place.
+
+        s_g stays that of the original network: a block keeps its first size, found by where its
+        slabs lie.
+        """
+        self.groups = tuple(groups)
+        original: dict[str, list[int]] = self.param_groups[0]["members"]
+        if not original:
+            for block in groups:
+                original.setdefault(key_of(block), []).append(block.members)
+        self._bind()
+
+    @property
+    def lam_scale(self) -> float:
+        """The factor on λ: a ramp sets it before each step."""
+        return float(self.param_groups[0]["lam_scale"])
+
+    @lam_scale.setter
+    def lam_scale(self, factor: float) -> None:
+        if not factor >= 0:
+            raise ConfigError(f"lam_scale is {factor!r}; give a number ≥ 0.")
+        for group in self.param_groups:
+            group["lam_scale"] = float(factor)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the zero pattern is frozen and the penalty gone."""
+        return bool(self.param_groups[0]["frozen"])
+
+    @torch.no_grad()
+    def freeze_zeros(self) -> None:
+        """Start debiasing: zeros of penalised weights stay zero, the penalty acts no more."""
+        for group in self.param_groups:
+            group["frozen"] = True
+        for p in self._penalised.values():
+            if p.requires_grad:
+                self.state[p]["mask"] = (p != 0).to(p.dtype)
+
+    @torch.no_grad()
+    def penalty_value(self) -> Tensor:
+        """Return Σ_l c_l P_l(W_l) at the current λ, its ramp included: a scalar."""
+        values = [
+            factor * place.value(stage, self._penalised)
+            for stage, factor, place in self._current(self.lam_scale)
+        ]
+        return torch.stack(values).sum() if values else torch.zeros(())
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step; `closure` re-evaluates the loss and returns it."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            self._step()
+        return loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state; the groups keep the sizes that they had in its network."""
+        super().load_state_dict(state_dict)
+        self._bind()
+
+    @abstractmethod
+    def _step(self) -> None:
+        """Move the parameters along the loss and call `_regularise`."""
+
+    def _regularise(self, tensors: Mapping[str, Tensor], steps: Mapping[str, Step]) -> None:
+        """Apply the prox to `tensors` in place, or the frozen pattern once there is one.
+
+        Both mappings have a value for each penalised weight, by name.
+        """
+        if self.frozen:
+            held = {n: self.state[p]["mask"] for n, p in self._penalised.items() if p.requires_grad}
+            torch._foreach_mul_([tensors[n] for n in held], list(held.values()))
+            return
+        for stage, factor, place in self._current(self.lam_scale):
+            if stage.lam * factor > 0:
+                place.prox_(stage, tensors, steps, factor)
+
+    def _current(self, scale: float) -> Iterator[tuple[Penalty, float, Place]]:
+        """Yield each stage with λ scaled, either in the factor on its step or in itself."""
+        for stage, weight, place in self._operations:
+            if stage.homogeneous:
+                yield stage, weight * scale, place
+            else:
+                yield stage.with_lam(stage.lam * scale), weight, place
+
+    def _bind(self) -> None:
+        """List what the prox does, in order: stage by stage, each on all layers."""
+        original: Mapping[str, Sequence[int]] = self.param_groups[0]["members"]
+        seen: Counter[str] = Counter()
+        blocks = []
+        for groups in self.groups:
+            key = key_of(groups)
+            sizes = original.get(key, [groups.members])
+            members = sizes[min(seen[key], len(sizes) - 1)]
+            seen[key] += 1
+            blocks.append((groups.layer, Block.of(groups, self._penalised, members)))
+        wholes = [(i, Whole(name)) for i, name in enumerate(self._penalised)]
+        stages = [p.stages() for p in self._layers]
+        self._operations: list[tuple[Penalty, float, Place]] = [
+            (stages[i][turn], self.layer_weights[i], place)
+            for turn in range(len(stages[0]) if stages else 0)
+            for i, place in (wholes if isinstance(stages[0][turn], Elementwise) else blocks)
+        ]
+
+
+def _split(model: Parameters) -> tuple[list[Any], dict[str, nn.Parameter]]:
+    """Return what torch's optimiser takes, and the penalised weights by name in layer order."""
+    if isinstance(model, nn.Module):
+        named = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        return list(named.values()), {
+            n: model.get_parameter(n) for n in neurons.weight_layers(model)
+        }
+    given: list[Any] = list(model)
+    flat: list[Any] = [p for g in given for p in (g["params"] if isinstance(g, dict) else [g])]
+    return given, {str(i): p for i, p in enumerate(flat) if p.dim() >= 2}
+
+
+def _traced(
+    model: nn.Module, example_inputs: Inputs | None, sides: Any
+) -> tuple[neurons.Groups, ...]:
+    assert example_inputs is not None
+    try:
+        return neurons.groups(model, example_inputs, sides)
+    except ValueError as error:
+        raise ConfigError(f"groups is {sides!r}: {error}") from error

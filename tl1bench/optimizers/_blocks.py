@@ -1,0 +1,174 @@
+"""Proxes of groups of weights where they lie: norms by reduction, no copies."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from tl1bench import compiled
+from tl1bench.neurons import Groups, Slab
+from tl1bench.penalties import Elementwise, Penalty, Radial
+from tl1bench.penalties._base import Step
+
+Steps: TypeAlias = Mapping[str, Step]
+
+_SOURCE = """
+void column_squares(const float *restrict w, long rows, long n, double *restrict out) {
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < n; j++) {
+            double v = w[i * n + j];
+            out[j] += v * v;
+        }
+}
+"""
+_ARGUMENTS = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_void_p)
+
+
+def key_of(block: Groups) -> str:
+    """Return what names a block while its sizes change: where its slabs lie."""
+    return " ".join(f"{s.tensor}:{s.dim}:{s.flat:d}" for s in block.slabs)
+
+
+def column_squares(w: Tensor) -> Tensor:
+    """Return Σ w² of each column of a contiguous matrix; one pass where C can be had."""
+    if w.dtype == torch.float32 and w.device.type == "cpu" and w.dim() == 2:
+        kernel = compiled.function(_SOURCE, "column_squares", _ARGUMENTS)
+        if kernel is not None:
+            out = torch.zeros(w.shape[1], dtype=torch.float64)
+            kernel(w.data_ptr(), *w.shape, out.data_ptr())
+            return out.float()
+    return w.square().sum(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """One slab made ready for reductions.
+
+    `rows` > 0 sets the blocks of a grouped convolution apart; `kept` are the axes that hold the
+    positions, `gone` the others, both of the tensor so viewed; `whole` says that the index is
+    every position in order.
+    """
+
+    slab: Slab
+    index: Tensor
+    blocks: int
+    kept: tuple[int, ...]
+    gone: tuple[int, ...]
+    whole: bool
+
+    @classmethod
+    def of(cls, slab: Slab, tensor: Tensor) -> Span:
+        """Prepare `slab` of `tensor`; the index moves to the tensor's device."""
+        blocks = slab.blocks if slab.blocks > 1 and slab.dim == 1 else 0
+        axes = range(tensor.dim() + bool(blocks))
+        kept = tuple(axes[1:]) if slab.flat else (0, 2) if blocks else (slab.dim,)
+        index = slab.index.to(tensor.device)
+        span = cls(slab, index, blocks, kept, tuple(d for d in axes if d not in kept), False)
+        sizes = span.view(tensor).shape
+        every = torch.arange(math.prod(sizes[d] for d in kept), device=index.device)
+        return dataclasses.replace(span, whole=torch.equal(index.reshape(-1), every))
+
+    def view(self, tensor: Tensor) -> Tensor:
+        """Return the tensor with the blocks of rows apart, where there are any."""
+        if not self.blocks:
+            return tensor
+        return tensor.view(self.blocks, tensor.shape[0] // self.blocks, *tensor.shape[1:])
+
+    def squares(self, tensor: Tensor) -> Tensor:
+        """Return the sum of squares of each group's part here: (group,), at least float32."""
+        view = self.view(tensor)
+        dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+        view = view.to(dtype)
+        if min(range(view.dim()), key=view.stride) in self.gone:
+            at: Tensor = torch.linalg.vector_norm(view, dim=self.gone).square()
+        elif self.gone == (0,) and view.is_contiguous():
+            at = column_squares(view)
+        else:  # over outer axes alone vector_norm takes six times as long as this
+            at = view.square()
+            at = at.sum(self.gone) if self.gone else at
+        at = at.reshape(-1)
+        if self.whole and self.index.shape[1] == 1:
+            return at
+        return (at.view(self.index.shape) if self.whole else at[self.index]).sum(1)
+
+    def scale_(self, tensor: Tensor, factor: Tensor) -> None:
+        """Multiply each group's part here by its factor."""
+        view = self.view(tensor)
+        sizes = [view.shape[d] if d in self.kept else 1 for d in range(view.dim())]
+        each = self.index.shape[1]
+        if not self.whole:
+            along = factor.new_ones(math.prod(sizes))
+            along[self.index] = factor[:, None].expand(-1, each)
+        else:
+            along = factor if each == 1 else factor.repeat_interleave(each)
+        view.mul_(along.view(sizes))
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Groups that share a layer and a size; `members` is their size in the original network."""
+
+    groups: Groups
+    spans: tuple[Span, ...]
+    members: int
+
+    @classmethod
+    def of(cls, groups: Groups, tensors: Mapping[str, Tensor], members: int) -> Block:
+        """Prepare `groups` of the tensors named."""
+        spans = tuple(Span.of(slab, tensors[slab.tensor]) for slab in groups.slabs)
+        return cls(groups, spans, members)
+
+    def prox_(
+        self, stage: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+    ) -> None:
+        """Apply the prox of `stage` with the named steps times `factor`, in place."""
+        scale = stage.scale_for(self.members)
+        step = steps[self.spans[0].slab.tensor]
+        if not isinstance(step, Tensor) and step == 0:
+            return
+        if isinstance(step, Tensor):
+            tensor_steps = {n: s for n, s in steps.items() if isinstance(s, Tensor)}
+            step = self.groups.gather(tensor_steps)
+        elif isinstance(stage, Radial):
+            squares = [span.squares(tensors[span.slab.tensor]) for span in self.spans]
+            total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(0)
+            shorter = stage.factor(total.sqrt(), step * factor, scale)
+            for span in self.spans:
+                span.scale_(tensors[span.slab.tensor], shorter)
+            return
+        z = self.groups.gather(tensors)
+        self.groups.scatter_(tensors, stage.prox(z, step * factor, scale))
+
+    def value(self, stage: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return the value of `stage` on all these groups."""
+        return stage.value(self.groups.gather(tensors), stage.scale_for(self.members)).sum()
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A weight tensor, every element by itself."""
+
+    name: str
+
+    def prox_(
+        self, stage: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+    ) -> None:
+        """Apply the prox of elementwise `stage` with the named steps times `factor`, in place."""
+        assert isinstance(stage, Elementwise)
+        step = steps[self.name]
+        if isinstance(step, Tensor) or step > 0:
+            stage.prox_(tensors[self.name], step * factor)
+
+    def value(self, stage: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return the value of `stage` on all elements."""
+        return stage.value(tensors[self.name].reshape(1, -1)).sum()
+
+
+Place: TypeAlias = Block | Whole

@@ -1,0 +1,60 @@
+"""Penalties: one file each, value and proximal operator in one frozen object.
+
+A module in this folder whose name has no leading underscore is a penalty and holds exactly one
+final `Penalty` class, whose fields are the hyper-parameters; nothing else is to be edited.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from tl1bench import plugins
+from tl1bench.errors import ConfigError
+from tl1bench.penalties._base import Elementwise, Penalty, Radial, Staged
+
+__all__ = ["Elementwise", "Penalty", "Radial", "Staged", "kind", "load", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """Return the name of every penalty file."""
+    return plugins.module_names("penalties")
+
+
+def kind(name: str) -> type[Penalty]:
+    """Return the class of penalty `name`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such penalty.
+    """
+    if name not in names():
+        raise ConfigError(f"there is no penalty {name!r}; choose one of {', '.join(names())}.")
+    module = plugins.load_module("penalties", name)
+    (found,) = (
+        thing
+        for thing in vars(module).values()
+        if isinstance(thing, type)
+        and issubclass(thing, Penalty)
+        and thing.__module__ == module.__name__
+    )
+    return found
+
+
+def load(name: str, **hyper: Any) -> Penalty:
+    """Return penalty `name` with the given hyper-parameters; `lam` is 1 unless given.
+
+    Raises
+    ------
+    ConfigError
+        The name or a hyper-parameter is unknown, or a value is outside its range.
+    """
+    found = kind(name)
+    known = [field.name for field in dataclasses.fields(found)]
+    for key in hyper:
+        if key not in known:
+            raise ConfigError(
+                f"penalty {name!r} has no hyper-parameter {key!r}; it has {', '.join(known)}."
+            )
+    return found(**hyper)

@@ -1,0 +1,251 @@
+"""Files → one tidy table, one row a run; selection on validation; what the report is made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tl1bench.errors import Tl1benchError
+from tl1bench.files import read_json, write_text
+
+DTYPES: Mapping[str, str] = {
+    "problem": "str",
+    "method": "str",
+    "lam": "float64",
+    "seed": "int64",
+    "profile": "str",
+    "val_error_pct": "float64",
+    "test_error_pct": "float64",
+    "nonzero_weights": "int64",
+    "weights_dense": "int64",
+    "weights_compact": "int64",
+    "macs_dense": "int64",
+    "macs_compact": "int64",
+    "architecture": "str",
+    "onnx_bytes_dense": "Int64",
+    "onnx_bytes_compact": "Int64",
+    "latency_ratio_p50": "float64",
+    "latency_dense_us_p50": "float64",
+    "latency_compact_us_p50": "float64",
+    "uss_dense_mib": "float64",
+    "uss_compact_mib": "float64",
+    "train_seconds": "float64",
+    "selected": "bool",
+}
+COLUMNS = tuple(DTYPES)
+_VALUES: Mapping[str, Callable[[str], Any]] = {
+    "str": str,
+    "float64": float,
+    "int64": int,
+    "Int64": int,
+    "bool": {"True": True, "False": False}.__getitem__,
+}
+# Only the operating points that were exported are measured: these columns may be empty.
+OPTIONAL = tuple(c for c in COLUMNS if c.startswith(("onnx_", "latency_", "uss_")))
+DENSE = "dense"
+HERO = "integrated_tl1"
+_METRICS = {
+    DENSE: ("test_error_pct",),
+    HERO: ("test_error_pct", "weights_kept_pct", "latency_ratio_p50"),
+}
+# Means of equal decimals differ in the last bit; a bar on percentages must not.
+_ROUNDING = 1e-9
+
+
+class ResultsError(Tl1benchError):
+    """A result file is missing or holds what cannot be."""
+
+
+def run_name(lam: float, seed: int) -> str:
+    """Return the folder name of a run, such as `lam-0.0003-seed-1`."""
+    return f"lam-{lam:g}-seed-{seed}"
+
+
+def collect(
+    build: Path,
+    reports: Path,
+    profile: str,
+    problems: Sequence[str],
+    methods: Sequence[str],
+    tolerance_pct: float = 0.5,
+) -> pd.DataFrame:
+    """Read every run of `problems` × `methods` into the one results table.
+
+    Parameters
+    ----------
+    build, reports
+        The profile's own folders, `build/<profile>` and `reports/<profile>`.
+    profile
+        Its name, a column of the table.
+    problems, methods
+        What params.yaml lists; folders of anything else are not looked at.
+    tolerance_pct
+        Passed on to `select`, in percentage points.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`; rows in the order of `problems`, `methods`, λ, seed. Latency and memory
+        are batch 1, one thread; memory is the unique set size after running.
+
+    Raises
+    ------
+    ResultsError
+        A cell has no run, a run was not compacted, or a number is not finite.
+    """
+    rows: list[dict[str, Any]] = []
+    for problem in problems:
+        timings = headline_timings(read_measurement(reports, problem))
+        for method in methods:
+            found = list(_trained(build, problem, method))
+            if not found:
+                raise ResultsError(
+                    f"There is no run of {method} on {problem} under {build / 'train'}: train it "
+                    "with `tl1bench train`."
+                )
+            found.sort(key=lambda run: (run["lam"], run["seed"]))
+            rows += [{**_row(build, run, timings), "profile": profile} for run in found]
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(selected=False).astype(dict(DTYPES))
+    _check_finite(table)
+    return table.assign(selected=select(table, tolerance_pct))
+
+
+def _trained(build: Path, problem: str, method: str) -> Iterator[dict[str, Any]]:
+    for path in sorted((build / "train" / problem / method).glob("lam-*-seed-*/run.json")):
+        run = read_json(path)
+        if (run["problem"], run["method"]) != (problem, method):
+            raise ResultsError(f"{path} speaks of {run['method']} on {run['problem']}: remove it.")
+        yield run
+
+
+def _row(build: Path, run: Mapping[str, Any], timings: Mapping[str, Any]) -> dict[str, Any]:
+    cell = Path(run["problem"]) / run["method"] / run_name(run["lam"], run["seed"])
+    compact = build / "compact" / cell / "compact.json"
+    if not compact.is_file():
+        raise ResultsError(f"{compact} is missing: run `tl1bench compact` on this profile first.")
+    export = build / "export" / cell / "export.json"
+    sources = {**run, **read_json(compact)}
+    if export.is_file():
+        dense_export = build / "export" / run["problem"] / DENSE / "export.json"
+        sources["onnx_bytes_compact"] = read_json(export)["onnx_bytes"]
+        sources["onnx_bytes_dense"] = read_json(dense_export)["onnx_bytes"]
+    row = {column: sources.get(column) for column in COLUMNS}
+    dense, own = timings.get(DENSE), timings.get(f"{run['method']}/{cell.name}")
+    if dense and own:
+        row |= {
+            "latency_ratio_p50": own["ratio_p50"],
+            "latency_dense_us_p50": dense["p50_us"],
+            "latency_compact_us_p50": own["p50_us"],
+            "uss_dense_mib": dense["uss_run_mib"],
+            "uss_compact_mib": own["uss_run_mib"],
+        }
+    return row
+
+
+def _check_finite(table: pd.DataFrame) -> None:
+    numbers = table.select_dtypes("number").astype("float64")
+    required = numbers.columns.difference(list(OPTIONAL))
+    wrong = np.isinf(numbers) | (numbers.isna() & numbers.columns.isin(required))
+    for index, column in np.argwhere(np.asarray(wrong)):
+        where = table.iloc[index]
+        raise ResultsError(
+            f"{numbers.columns[column]} of {where.method} on {where.problem} "
+            f"({run_name(where.lam, where.seed)}) is not a finite number: train that run again."
+        )
+
+
+def read_measurement(reports: Path, problem: str) -> dict[str, Any]:
+    """Return `measure/<problem>.json`, or one without rows when nothing was measured."""
+    path = reports / "measure" / f"{problem}.json"
+    return dict(read_json(path)) if path.is_file() else {"machine": {}, "rows": []}
+
+
+def headline_timings(
+    measurement: Mapping[str, Any], batch: int = 1, threads: int = 1
+) -> dict[str, dict[str, Any]]:
+    """Return the rows of `measurement` at one batch size and thread count, by model name."""
+    rows = measurement["rows"]
+    return {r["model"]: r for r in rows if (r["batch"], r["threads"]) == (batch, threads)}
+
+
+def select(table: pd.DataFrame, tolerance_pct: float) -> pd.Series[bool]:
+    """Mark the operating point of each problem × method, from validation alone.
+
+    It is the λ of the smallest mean `weights_compact` among those whose `val_error_pct`, averaged
+    over seeds, is at most that of dense + `tolerance_pct` (percentage points); when none is, the λ
+    of lowest mean validation error. Dense itself, being the bar, is always chosen by the latter.
+    Of equal ones the smaller λ is taken. Columns beside problem, method, lam, val_error_pct and
+    weights_compact are not read.
+    """
+    chosen = pd.Series(False, index=table.index, name="selected", dtype=bool)
+    for _, of_problem in table.groupby("problem", sort=False):
+        points = (
+            of_problem.groupby(["method", "lam"])[["val_error_pct", "weights_compact"]]
+            .mean()
+            .reset_index()
+        )
+        of_dense = points[points["method"] == DENSE]["val_error_pct"]
+        bar = -math.inf if of_dense.empty else of_dense.min() + tolerance_pct + _ROUNDING
+        for method, of_method in points.groupby("method"):
+            within = of_method[of_method["val_error_pct"] <= bar]
+            if method == DENSE or within.empty:
+                best = of_method["val_error_pct"].round(9).idxmin()
+            else:
+                best = within["weights_compact"].idxmin()
+            lam = of_method["lam"][of_method.index == best].item()
+            rows = of_problem.index[(of_problem["method"] == method) & (of_problem["lam"] == lam)]
+            chosen.loc[rows] = True
+    return chosen
+
+
+def metrics(table: pd.DataFrame) -> dict[str, float]:
+    """Return the few numbers `dvc metrics show` prints: means at the selected points.
+
+    Keys are `<problem>.dense.test_error_pct` and, for integrated TL1, its test_error_pct,
+    weights_kept_pct and latency_ratio_p50; what was not measured is left out, as JSON has no NaN.
+    """
+    found: dict[str, float] = {}
+    chosen = table[table["selected"]].assign(
+        weights_kept_pct=100.0 * table["weights_compact"] / table["weights_dense"]
+    )
+    for problem, runs in chosen.groupby("problem", sort=False):
+        for method, names in _METRICS.items():
+            means = runs[runs["method"] == method][list(names)].mean().dropna()
+            found |= {f"{problem}.{method}.{n}": round(float(v), 6) for n, v in means.items()}
+    return found
+
+
+def write(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` as runs.csv; floats are written so that `read` gives the same bits."""
+    write_text(path, table.loc[:, list(COLUMNS)].to_csv(index=False, lineterminator="\n"))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read runs.csv with the types of `DTYPES`.
+
+    Raises
+    ------
+    ResultsError
+        The file is missing or lacks a column.
+    """
+    try:
+        texts = pd.read_csv(path, dtype="str", keep_default_na=False)
+        missing = [column for column in COLUMNS if column not in texts]
+        if missing:
+            raise ResultsError(f"{path} lacks the column {missing[0]}: report it anew.")
+        return pd.DataFrame({name: _parse(texts[name], DTYPES[name]) for name in COLUMNS})
+    except OSError as error:
+        raise ResultsError(f"Cannot read {path}: {error.strerror}; run the report.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"{path} is not a results table ({error}): report it anew.") from error
+
+
+def _parse(texts: pd.Series[str], dtype: str) -> pd.Series[Any]:
+    # Python's float() rounds right; read_csv's own default did not in every version of pandas.
+    values: list[Any] = [_VALUES[dtype](text) if text or dtype == "str" else None for text in texts]
+    return pd.Series(values, dtype=dtype)

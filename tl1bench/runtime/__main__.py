@@ -1,0 +1,119 @@
+"""The worker process: `python -m tl1bench.runtime FOLDER`.
+
+Reads FOLDER/job.json (`task` and that task's settings) and writes FOLDER/result.json, which holds
+`error` alone when the job was refused. Timed calls go to FOLDER/samples.npy.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tl1bench.errors import MeasurementError
+from tl1bench.runtime.session import bind, feed, one_line, open_session
+from tl1bench.runtime.timing import Plan, time_models
+
+Job = Mapping[str, Any]
+
+
+def main(folder: Path) -> None:
+    """Do the job that lies in `folder`."""
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    tasks = {"inspect": inspect, "time": time_all, "memory": measure_memory, "profile": profile}
+    try:
+        if "torch" in sys.modules:
+            raise MeasurementError("The worker process has torch loaded, so it cannot measure.")
+        result = tasks[job["task"]](folder, job)
+    except MeasurementError as error:
+        result = {"error": str(error)}
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+
+
+def inspect(folder: Path, job: Job) -> dict[str, Any]:
+    """Open and run every model once at every batch; write the optimised graphs as N.onnx."""
+    for number, path in enumerate(job["models"]):
+        optimized = folder / f"{number}.onnx"
+        session = open_session(path, 1, job["provider"], optimized_to=optimized)
+        for batch in job["batches"]:
+            try:
+                bind(session, feed(session, batch), job["provider"])()
+            except MeasurementError as error:
+                raise MeasurementError(f"{path}: {error}") from error
+            except Exception as error:  # onnxruntime's exceptions share no base class but this
+                raise MeasurementError(f"{path} does not run: {one_line(error)}") from error
+    return {}
+
+
+def time_all(folder: Path, job: Job) -> dict[str, Any]:
+    """Time all models interleaved; `on_cpu` is CPU time over wall time while doing so."""
+    sessions = [open_session(path, job["threads"], job["provider"]) for path in job["models"]]
+    calls = [bind(s, feed(s, job["batch"]), job["provider"]) for s in sessions]
+    wall, cpu = time.perf_counter(), time.process_time()
+    timing = time_models(calls, Plan(**job["plan"]), np.random.default_rng(job["seed"]))
+    on_cpu = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    np.save(folder / "samples.npy", timing.samples_ns)
+    return {"first_ns": timing.first_ns.tolist(), "on_cpu": on_cpu}
+
+
+def measure_memory(_: Path, job: Job) -> dict[str, float]:
+    """Return this process's memory when empty, after loading a model, after `runs` runs."""
+    empty, _peak = memory_mib()
+    session = open_session(job["model"], job["threads"], job["provider"], arena=job["arena"])
+    gc.collect()
+    loaded, _peak = memory_mib()
+    call = bind(session, feed(session, job["batch"]), job["provider"])
+    for _run in range(job["runs"]):
+        call()
+    used, peak = memory_mib()
+    return {
+        "uss_empty_mib": empty,
+        "uss_load_mib": loaded,
+        "uss_run_mib": used,
+        "hwm_mib": peak,
+    }
+
+
+def profile(folder: Path, job: Job) -> dict[str, Any]:
+    """Run one model under onnxruntime's profiler; the result names the profiler's file."""
+    prefix = folder / "profile"
+    session = open_session(job["model"], job["threads"], job["provider"], profile_to=prefix)
+    call = bind(session, feed(session, job["batch"]), job["provider"])
+    for _ in range(job["runs"]):
+        call()
+    return {"file": session.end_profiling()}
+
+
+def memory_mib() -> tuple[float, float]:
+    """Return unique set size and peak resident size (VmHWM) of this process.
+
+    Raises
+    ------
+    MeasurementError
+        Where the kernel does not tell: anywhere but on Linux.
+    """
+    try:
+        rollup = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8")
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError as error:
+        raise MeasurementError(
+            "Memory is read from /proc/self/smaps_rollup, which this system lacks: "
+            "measure without memory (memory_of=())."
+        ) from error
+    kib = {
+        key: int(value.split()[0])
+        for key, _, value in (line.partition(":") for line in (rollup + status).splitlines())
+        if key.startswith("Private_") or key == "VmHWM"
+    }
+    peak = kib.pop("VmHWM")
+    return sum(kib.values()) / 1024, peak / 1024
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
