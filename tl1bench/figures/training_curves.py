@@ -84,6 +84,7 @@ def caption(table: pd.DataFrame, context: Context) -> str:
         "Validation error, training loss (without the penalty) and share of weights that are not "
         "zero against epochs, for the selected operating point of each method, its first seed "
         f"(of {runs} selected runs on {len(context.problems)} problems). Shaded: the debias phase, "
-        "in which the zero pattern is frozen and the survivors train without penalty. Errors jump "
-        "while channels die: nothing is selected there."
+        "in which the zero pattern is frozen and the survivors train without penalty. The curve "
+        "reads the first 1,000 validation examples; it jumps while channels die, and nothing is "
+        "selected there."
     )
