@@ -9,7 +9,7 @@ import numpy as np
 from torch import fx
 
 from tl1bench.compaction.analysis import Analysis
-from tl1bench.compaction.channels import Bools
+from tl1bench.compaction.channels import Bools, Flow
 from tl1bench.compaction.emit import Emitter
 from tl1bench.compaction.graph import op_name, shape_of
 from tl1bench.compaction.rules.affine import Site
@@ -19,6 +19,8 @@ from tl1bench.compaction.rules.affine import Site
 class LayerReport:
     """One layer with weights. Weights exclude biases; MACs are for one sample.
 
+    `weights_ideal` is what would be left if no other layer had a say: rows times columns, over the
+    rows that the result needs and the live inputs that those read.
     `kept_because` says why units stay that the result does not need (empty: there are none).
     """
 
@@ -30,6 +32,7 @@ class LayerReport:
     inputs_after: int
     weights_before: int
     weights_nonzero: int
+    weights_ideal: int
     weights_after: int
     macs_before: int
     macs_after: int
@@ -47,6 +50,7 @@ class Report:
 
     layers: tuple[LayerReport, ...]
     weights_before: int
+    weights_ideal: int
     weights_after: int
     macs_before: int
     macs_after: int
@@ -102,6 +106,7 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, written: set[str
     return Report(
         layers=tuple(layers),
         weights_before=sum(layer.weights_before for layer in layers),
+        weights_ideal=sum(layer.weights_ideal for layer in layers),
         weights_after=sum(layer.weights_after for layer in layers),
         macs_before=sum(layer.macs_before for layer in layers) + fixed,
         macs_after=sum(layer.macs_after for layer in layers) + fixed,
@@ -140,11 +145,19 @@ def _layer(
         inputs_after=inputs,
         weights_before=before.numel(),
         weights_nonzero=int(before.count_nonzero()),
+        weights_ideal=_ideal(site, source, result),
         weights_after=weight.numel(),
         macs_before=positions * before.numel(),
         macs_after=positions * weight.numel(),
         kept_because=f"{len(idle)} idle units: {', '.join(why)}" if len(idle) else "",
     )
+
+
+def _ideal(site: Site, source: Flow, result: Flow) -> int:
+    live = source.live.reshape(site.groups, 1, -1)
+    read = site.nonzero & result.needed.reshape(site.groups, -1, 1) & live
+    blocks = read.any(axis=2).sum(axis=1) * read.any(axis=1).sum(axis=1)
+    return int(blocks.sum()) * site.weight.shape[-1]
 
 
 def _positions(node: fx.Node, site: Site) -> int:

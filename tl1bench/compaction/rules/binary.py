@@ -183,8 +183,9 @@ def _static_constants(tensor: Tensor, axis: int, ndim: int, count: int) -> Float
     """Per channel the one number that a known operand holds, NaN where it holds several."""
     dim = axis - (ndim - tensor.dim())
     table = tensor.to(torch.float64)
-    table = table.movedim(dim, 0).flatten(1) if dim >= 0 else table.reshape(1, -1)
-    table = table.reshape(table.shape[0], -1)
+    table = (
+        table.movedim(dim, 0).reshape(table.shape[dim], -1) if dim >= 0 else table.reshape(1, -1)
+    )
     low, high = table.amin(dim=1), table.amax(dim=1)
     values = torch.where(low == high, low, torch.full_like(low, torch.nan)).numpy()
     return np.broadcast_to(values, count)
