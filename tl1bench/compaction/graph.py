@@ -276,7 +276,9 @@ def _check_random(node: fx.Node) -> None:
         or op_name(node) == "scaled_dot_product_attention"
     ):
         return
-    if "dropout" in op_name(node) and (node.args[2] is False or node.args[1] == 0):
+    names = [a.name for a in target._schema.arguments]  # type: ignore[union-attr]
+    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    if not given.get("train", given.get("training", True)) or given.get("p") == 0:
         return
     raise CompactionError(f"{op_name(node)} draws random numbers even in eval mode.")
 

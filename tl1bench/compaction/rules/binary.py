@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, fx
 
 from tl1bench.compaction.analysis import Analysis
-from tl1bench.compaction.channels import Floats, Flow, Ints, flow
+from tl1bench.compaction.channels import Bools, Floats, Flow, Ints, flow
 from tl1bench.compaction.graph import op_name, shape_of
 from tl1bench.compaction.rules.base import Rule
 from tl1bench.compaction.rules.opaque import OPAQUE
@@ -82,16 +82,16 @@ class Binary(Rule):
             part = state.along(operand, axis - node.meta["val"].dim() + operand.meta["val"].dim())
             part.use(needed if len(part.ids) == len(needed) else np.array([needed.any()]))
 
-    def more(self, node: fx.Node, state: Analysis, keep: Any) -> Ints | None:
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
         """Keep an operand of one channel that many channels share while any of those stays."""
         if node not in state.notes or not keep[state.flows[node].ids].any():
-            return None
+            return []
         axis, found = state.notes[node][0], []
         for operand in _operands(node, state):
             part = state.along(operand, axis - node.meta["val"].dim() + operand.meta["val"].dim())
             if len(part.ids) == 1:
-                found.append(part.ids)
-        return np.concatenate(found) if found else None
+                found.append((part.ids, f"one for all channels in {op_name(node)}"))
+        return found
 
     def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
         """Say that a known operand with one entry a channel makes the channel."""
