@@ -164,14 +164,14 @@ def test_attention_pins_the_stream_and_says_so(compacted, widths):
     small = compacted(network, (5, 8))
     assert widths(small)["up"] == 6
     assert {"layer_norm", "scaled_dot_product_attention"} <= set(small.report.opaque)
-    assert small.report.layers[-1].kept_because == ""
+    assert small.report.layers[-1].kept_because == "8 used"
 
 
 def test_the_report_names_what_keeps_an_idle_unit(compacted):
     network = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 2))
     zero_rows(network[0], 0, 1)
     small = compacted(network, (4,))
-    assert small.report.layers[0].kept_because == "2 idle units: read or written by layer_norm"
+    assert small.report.layers[0].kept_because == "4 used, 2 read or written by layer_norm"
     assert "layer_norm" in str(small.report)
 
 

@@ -43,6 +43,10 @@ class Analysis:
         """Return the known tensor behind an argument; None for what depends on an input."""
         return self.traced.static.get(node) if isinstance(node, fx.Node) else None
 
+    def label(self, weight: fx.Node) -> str:
+        """Return the name of the layer that a weight belongs to."""
+        return self.traced.names.get(weight, weight.name).removesuffix(".weight")
+
     def pin(self, node: fx.Node, reason: str) -> None:
         """Keep all channels of `node`, or of what an untracked one reads, with exact values."""
         known = self.flows.get(node)

@@ -63,6 +63,7 @@ class Channels:
         self._edges: list[tuple[Ints, Ints]] = []
         self._stays: set[int] = set()
         self.forced: dict[str, list[Ints]] = {}
+        self.asked: dict[str, list[Ints]] = {}
 
     def fresh(self, count: int) -> Ints:
         """`count` labels that nobody has."""
@@ -78,6 +79,10 @@ class Channels:
         """Make these channels stay, for the `reason` that the report gives."""
         self.forced.setdefault(reason, []).append(ids)
         self._stays.update(ids.tolist())
+
+    def ask(self, ids: Ints, reason: str) -> None:
+        """Note for the report that these channels stay for the form of an operation only."""
+        self.asked.setdefault(reason, []).append(ids)
 
     def all_forced(self, ids: Ints) -> bool:
         """Whether every one of `ids` is already known to stay."""

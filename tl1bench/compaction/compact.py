@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,46 @@ class Compacted:
             torch.export.save(program, draft)
 
 
+class Compactor:
+    """A network traced once, to be compacted with as many sets of weights as one likes.
+
+    Tracing takes longer than all the rest: many runs of one architecture share it.
+    """
+
+    def __init__(self, model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> None:
+        """Trace `model`, which stays as it is (arguments and errors: see `compact`)."""
+        inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+        self._inputs = inputs
+        self.traced = trace(model, inputs)
+
+    def compact(
+        self, weights: Mapping[str, Tensor] | None = None, gather: float | None = None
+    ) -> Compacted:
+        """Compact the traced network, as it is or with other `weights` in it.
+
+        Parameters
+        ----------
+        weights
+            A state dict of the traced model, of the same shapes and types; None for its own.
+        gather
+            As in `compact`.
+
+        Raises
+        ------
+        CompactionError
+            When the weights are not those of the traced network, or not finite.
+        """
+        traced = self.traced if weights is None else self.traced.with_weights(weights)
+        state = analyse(traced, rule_of)
+        keep = decide(state)
+        attempts = [(keep, True, gather), (keep, True, None), (keep | True, False, None)]
+        for attempt in attempts if gather is not None else attempts[1:]:
+            small, report = _write(state, *attempt)
+            if report.macs_after <= report.macs_before and _size(small) <= _given(state):
+                break
+        return Compacted(small, report, self._inputs)
+
+
 def compact(
     model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], gather: float | None = None
 ) -> Compacted:
@@ -67,15 +108,7 @@ def compact(
         When the network cannot be traced for every batch size, draws random numbers or changes its
         buffers in eval mode, or holds integer, complex, quantised or non-finite weights.
     """
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    state = analyse(trace(model, inputs), rule_of)
-    keep = decide(state)
-    attempts = [(keep, True, gather), (keep, True, None), (keep | True, False, None)]
-    for attempt in attempts if gather is not None else attempts[1:]:
-        small, report = _write(state, *attempt)
-        if report.macs_after <= report.macs_before and _size(small) <= _given(state):
-            break
-    return Compacted(small, report, inputs)
+    return Compactor(model, example_inputs).compact(gather=gather)
 
 
 def load_compacted(path: str | Path) -> fx.GraphModule:

@@ -28,9 +28,10 @@ def decide(state: Analysis) -> Bools:
         changed = False
         # Demands travel from results to operands, so the last call goes first.
         for node in reversed(list(state.traced.calls)):
-            more = rule_of(node).more(node, state, keep)
-            if more is not None and not keep[more].all():
-                alive[classes[more]] = True
-                keep = alive[classes]
-                changed = True
+            for more, reason in rule_of(node).more(node, state, keep):
+                if not keep[more].all():
+                    state.channels.ask(more[~keep[more]], reason)
+                    alive[classes[more]] = True
+                    keep = alive[classes]
+                    changed = True
     return keep

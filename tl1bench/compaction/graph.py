@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,11 @@ _FRESH = {
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced model: `nodes` in execution order, `static` every tensor that no input reaches."""
+    """A traced model: `names` of its tensors, `static` every tensor that no input reaches.
+
+    `state` are the names in the state dict; `ties` says for a name that is only another name of
+    the same tensor which one that is.
+    """
 
     graph: fx.Graph
     inputs: tuple[fx.Node, ...]
@@ -31,7 +35,43 @@ class Traced:
     out_spec: Any
     names: dict[fx.Node, str]
     parameters: frozenset[fx.Node]
+    state: frozenset[str]
+    ties: dict[str, str]
     static: dict[fx.Node, Tensor] = field(default_factory=dict)
+
+    def with_weights(self, weights: Mapping[str, Tensor]) -> Traced:
+        """Return the same graph around other weights: a full state dict of the traced model.
+
+        Raises
+        ------
+        CompactionError
+            When a tensor is missing, unknown, of another shape or type, not finite, or no longer
+            the same as the one it was tied to.
+        """
+        check_weights(weights.items())
+        known = set(self.names.values()) | set(self.ties)
+        for name in weights:
+            if name not in known:
+                raise CompactionError(f"The traced model has no tensor {name!r}.")
+        for name, other in self.ties.items():
+            if name in weights and not torch.equal(weights[name], weights[other]):
+                raise CompactionError(f"{name!r} and {other!r} were one tensor when traced.")
+        static: dict[fx.Node, Tensor] = {}
+        for node, name in self.names.items():
+            old = self.static[node]
+            new = weights.get(name) if name in self.state else old
+            if new is None:
+                raise CompactionError(f"The weights lack {name!r} of the traced model.")
+            if (new.shape, new.dtype) != (old.shape, old.dtype):
+                raise CompactionError(
+                    f"{name!r} is {new.dtype} {tuple(new.shape)}, "
+                    f"but {old.dtype} {tuple(old.shape)} was traced."
+                )
+            static[node] = new.detach()
+        for node in self.static:
+            if node not in static:
+                _fold(node, static)
+        return replace(self, static=static)
 
     @property
     def calls(self) -> Iterator[fx.Node]:
@@ -96,7 +136,7 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
         raise CompactionError("The example inputs must be a tuple of tensors with a batch.")
     if any(a.shape[0] < 2 for a in args):
         raise CompactionError("The example inputs need a batch of at least 2 samples.")
-    _check_weights(model)
+    check_weights([*model.named_parameters(), *model.named_buffers()])
     batch = torch.export.Dim("batch")
     try:
         # Without gradients nn.MultiheadAttention takes a path that fixes the batch size.
@@ -128,11 +168,11 @@ def _variadic(model: nn.Module) -> bool:
     return bool(code and code.co_flags & 0x04 and code.co_argcount <= 1)
 
 
-def _check_weights(model: nn.Module) -> None:
-    for name, weight in model.named_parameters():
-        if not weight.is_floating_point():
-            raise CompactionError(f"Parameter {name!r} is {weight.dtype}: only real floats.")
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+def check_weights(tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Refuse integer parameters, quantised or complex tensors and what is not finite."""
+    for name, tensor in tensors:
+        if isinstance(tensor, nn.Parameter) and not tensor.dtype.is_floating_point:
+            raise CompactionError(f"Parameter {name!r} is {tensor.dtype}: only real floats.")
         if tensor.is_quantized or tensor.is_complex():
             raise CompactionError(f"Tensor {name!r} is {tensor.dtype}: only real floats.")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -182,6 +222,7 @@ def read(program: torch.export.ExportedProgram) -> Traced:
     static: dict[fx.Node, Tensor] = {}
     parameters: set[fx.Node] = set()
     first: dict[int, fx.Node] = {}
+    ties: dict[str, str] = {}
     for node in list(program.graph.nodes):
         if node.op == "placeholder":
             if node.name in names:
@@ -189,6 +230,7 @@ def read(program: torch.export.ExportedProgram) -> Traced:
                 tied = first.setdefault(identity[node.name], node)
                 if tied is not node:
                     node.replace_all_uses_with(tied)
+                    ties[labels[node]] = labels[tied]
                 if learnt:
                     parameters.add(node)
             else:
@@ -211,6 +253,8 @@ def read(program: torch.export.ExportedProgram) -> Traced:
         out_spec=program.call_spec.out_spec,
         names=labels,
         parameters=frozenset(parameters),
+        state=frozenset(program.state_dict),
+        ties=ties,
         static=static,
     )
 
@@ -232,7 +276,9 @@ def _check_random(node: fx.Node) -> None:
         or op_name(node) == "scaled_dot_product_attention"
     ):
         return
-    if "dropout" in op_name(node) and (node.args[2] is False or node.args[1] == 0):
+    names = [a.name for a in target._schema.arguments]  # type: ignore[union-attr]
+    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    if not given.get("train", given.get("training", True)) or given.get("p") == 0:
         return
     raise CompactionError(f"{op_name(node)} draws random numbers even in eval mode.")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from torch import fx
 
 from tl1bench.compaction.analysis import Analysis
-from tl1bench.compaction.channels import Bools
+from tl1bench.compaction.channels import Bools, Flow
 from tl1bench.compaction.emit import Emitter
 from tl1bench.compaction.graph import op_name, shape_of
 from tl1bench.compaction.rules.affine import Site
@@ -19,7 +20,10 @@ from tl1bench.compaction.rules.affine import Site
 class LayerReport:
     """One layer with weights. Weights exclude biases; MACs are for one sample.
 
-    `kept_because` says why units stay that the result does not need (empty: there are none).
+    `weights_ideal` is what would be left if no other layer had a say: rows times columns, over the
+    rows that the result needs and the live inputs that those read.
+    `reasons` says of the units that stay how many do so for which reason: "used" by the result,
+    forced or asked for by an operation, or coupled to a unit of another layer that is used.
     """
 
     name: str
@@ -30,10 +34,16 @@ class LayerReport:
     inputs_after: int
     weights_before: int
     weights_nonzero: int
+    weights_ideal: int
     weights_after: int
     macs_before: int
     macs_after: int
-    kept_because: str
+    reasons: dict[str, int]
+
+    @property
+    def kept_because(self) -> str:
+        """The reasons in words, `5 used, 1 coupled to stem`."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Report:
 
     layers: tuple[LayerReport, ...]
     weights_before: int
+    weights_ideal: int
     weights_after: int
     macs_before: int
     macs_after: int
@@ -85,7 +96,7 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, written: set[str
     layers: list[LayerReport] = []
     widths: list[int] = []
     outputs = _output_labels(state)
-    reasons = _reasons(state)
+    reasons = _Reasons(state)
     kernels = False
     for node, site in _sites(state):
         left = emitter.layers.get(node) if node.name in written else None
@@ -102,6 +113,7 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, written: set[str
     return Report(
         layers=tuple(layers),
         weights_before=sum(layer.weights_before for layer in layers),
+        weights_ideal=sum(layer.weights_ideal for layer in layers),
         weights_after=sum(layer.weights_after for layer in layers),
         macs_before=sum(layer.macs_before for layer in layers) + fixed,
         macs_after=sum(layer.macs_after for layer in layers) + fixed,
@@ -116,7 +128,7 @@ def _sites(state: Analysis) -> list[tuple[fx.Node, Site]]:
 
 def _layer(
     node: fx.Node, site: Site, state: Analysis, keep: Bools, emitter: Emitter, present: bool,
-    reasons: dict[int, str],
+    reasons: _Reasons,
 ) -> LayerReport:  # fmt: skip
     source, result = state.along(site.source, site.axis), state.flows[node]
     before = state.tensor(site.matrix)
@@ -127,12 +139,9 @@ def _layer(
     inputs = int(keep[source.ids].sum()) if present else 0
     if left is not None and left.gather is not None and present:
         inputs = len(left.gather)
-    name = state.traced.names.get(site.matrix, site.matrix.name)
     positions = _positions(node, site)
-    idle = result.ids[keep[result.ids] & ~result.needed] if present else result.ids[:0]
-    why = sorted({reasons.get(int(i), "tied to channels that are needed") for i in idle})
     return LayerReport(
-        name=name.removesuffix(".weight"),
+        name=state.label(site.matrix),
         kind=op_name(node),
         units_before=len(result.ids),
         units_after=units,
@@ -140,11 +149,19 @@ def _layer(
         inputs_after=inputs,
         weights_before=before.numel(),
         weights_nonzero=int(before.count_nonzero()),
+        weights_ideal=_ideal(site, source, result),
         weights_after=weight.numel(),
         macs_before=positions * before.numel(),
         macs_after=positions * weight.numel(),
-        kept_because=f"{len(idle)} idle units: {', '.join(why)}" if len(idle) else "",
+        reasons=reasons.count(result, keep[result.ids]) if present else {},
     )
+
+
+def _ideal(site: Site, source: Flow, result: Flow) -> int:
+    live = source.live.reshape(site.groups, 1, -1)
+    read = site.nonzero & result.needed.reshape(site.groups, -1, 1) & live
+    blocks = read.any(axis=2).sum(axis=1) * read.any(axis=1).sum(axis=1)
+    return int(blocks.sum()) * site.weight.shape[-1]
 
 
 def _positions(node: fx.Node, site: Site) -> int:
@@ -163,13 +180,27 @@ def _output_labels(state: Analysis) -> set[int]:
     return found
 
 
-def _reasons(state: Analysis) -> dict[int, str]:
-    classes = state.channels.classes()
-    by_class: dict[int, str] = {}
-    for reason, some in state.channels.forced.items():
-        for ids in some:
-            by_class.update((int(c), reason) for c in classes[ids])
-    return {i: by_class[int(c)] for i, c in enumerate(classes) if int(c) in by_class}
+class _Reasons:
+    """Why classes of channels stay, looked up by class."""
+
+    def __init__(self, state: Analysis) -> None:
+        self._classes = classes = state.channels.classes()
+        self._why: dict[int, str] = {}
+        for node, site in reversed(_sites(state)):
+            needed = state.flows[node].ids[state.flows[node].needed]
+            coupled = f"coupled to {state.label(site.matrix)}"
+            self._why.update(dict.fromkeys(classes[needed].tolist(), coupled))
+        for told in (state.channels.asked, state.channels.forced):
+            for reason, some in told.items():
+                for ids in some:
+                    self._why.update(dict.fromkeys(classes[ids].tolist(), reason))
+
+    def count(self, known: Flow, kept: Bools) -> dict[str, int]:
+        """Return how many of the `kept` channels stay for which reason, most frequent first."""
+        idle = self._classes[known.ids[kept & ~known.needed]].tolist()
+        found = Counter(self._why.get(c, "coupled to what is used") for c in idle)
+        used = int((kept & known.needed).sum())
+        return {**({"used": used} if used else {}), **dict(found.most_common())}
 
 
 def _products(node: fx.Node) -> int:

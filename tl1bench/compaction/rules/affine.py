@@ -157,28 +157,29 @@ class Affine(Rule):
         rows = needed.reshape(site.groups, -1, 1)
         source.use((site.nonzero & rows).any(axis=1).reshape(-1))
 
-    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> Ints | None:
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
         """Keep a representative of the constants at a border, equal groups, and no empty layer."""
         site = state.notes.get(node)
         if site is None:
-            return None
+            return []
         source, result = state.along(site.source, site.axis), state.flows[node]
         inside, outside = keep[source.ids], keep[result.ids]
         if not outside.any():
-            return None
-        wanted = [source.ids[~inside & self._exact(site, source)]]
-        inside = inside | self._exact(site, source)
+            return []
+        name, exact = state.label(site.matrix), self._exact(site, source)
+        wanted = [(source.ids[~inside & exact], f"constant that {name} cannot fold")]
+        inside = inside | exact
         if site.border and site.groups == 1 and not site.shared:
             representative = choose_representative(source, inside)
             if representative is not None:
-                wanted.append(source.ids[[representative]])
+                wanted.append((source.ids[[representative]], f"constant at the border of {name}"))
                 inside[representative] = True
         if not inside.any():
-            wanted.append(source.ids[:1])
+            wanted.append((source.ids[:1], f"last input of {name}"))
         if site.groups > 1 and not site.depthwise:
-            wanted += equalise(source.ids, inside, result.ids, outside, site.groups)
-        found = np.concatenate(wanted)
-        return found if len(found) else None
+            equal = equalise(source.ids, inside, result.ids, outside, site.groups)
+            wanted += [(ids, f"equal groups of {name}") for ids in equal]
+        return wanted
 
     @staticmethod
     def _exact(site: Site, source: Flow) -> Bools:

@@ -29,10 +29,10 @@ class Rule:
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Mark the channels of the operands that the needed channels of the result use."""
 
-    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> Ints | None:
-        """Labels that must be kept as well, given those kept so far."""
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
+        """Labels that must be kept as well, given those kept so far, and what for."""
         del node, state, keep
-        return None
+        return []
 
     def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
         """Where the call's own tensors are laid out by channel."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, fx
 
 from tl1bench.compaction.analysis import Analysis
-from tl1bench.compaction.channels import Floats, Flow, Ints, flow
+from tl1bench.compaction.channels import Bools, Floats, Flow, Ints, flow
 from tl1bench.compaction.graph import op_name, shape_of
 from tl1bench.compaction.rules.base import Rule
 from tl1bench.compaction.rules.opaque import OPAQUE
@@ -82,16 +82,16 @@ class Binary(Rule):
             part = state.along(operand, axis - node.meta["val"].dim() + operand.meta["val"].dim())
             part.use(needed if len(part.ids) == len(needed) else np.array([needed.any()]))
 
-    def more(self, node: fx.Node, state: Analysis, keep: Any) -> Ints | None:
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
         """Keep an operand of one channel that many channels share while any of those stays."""
         if node not in state.notes or not keep[state.flows[node].ids].any():
-            return None
+            return []
         axis, found = state.notes[node][0], []
         for operand in _operands(node, state):
             part = state.along(operand, axis - node.meta["val"].dim() + operand.meta["val"].dim())
             if len(part.ids) == 1:
-                found.append(part.ids)
-        return np.concatenate(found) if found else None
+                found.append((part.ids, f"one for all channels in {op_name(node)}"))
+        return found
 
     def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
         """Say that a known operand with one entry a channel makes the channel."""
@@ -183,8 +183,9 @@ def _static_constants(tensor: Tensor, axis: int, ndim: int, count: int) -> Float
     """Per channel the one number that a known operand holds, NaN where it holds several."""
     dim = axis - (ndim - tensor.dim())
     table = tensor.to(torch.float64)
-    table = table.movedim(dim, 0).flatten(1) if dim >= 0 else table.reshape(1, -1)
-    table = table.reshape(table.shape[0], -1)
+    table = (
+        table.movedim(dim, 0).reshape(table.shape[dim], -1) if dim >= 0 else table.reshape(1, -1)
+    )
     low, high = table.amin(dim=1), table.amax(dim=1)
     values = torch.where(low == high, low, torch.full_like(low, torch.nan)).numpy()
     return np.broadcast_to(values, count)

@@ -138,9 +138,11 @@ class Item(Rule):
     """`getitem`: a piece of a split, the result of a BatchNorm, or part of something opaque."""
 
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
-        """Find out which of the three it is."""
+        """Find out which of the three it is; nothing flows out of one that nobody reads."""
         owner = node.args[0]
         assert isinstance(owner, fx.Node)
+        if not node.users:
+            return None
         if owner in state.flows and node.args[1] == 0:
             return state.flows[owner]
         if op_name(owner) in SPLITS and owner not in state.opaque:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """The end of a channel shuffle: position i is channel `order[i]` of `origin`."""
+    """A channel shuffle, or the end of one: position i is channel `order[i]` of `origin`."""
 
     origin: fx.Node
     order: Ints
@@ -61,7 +61,7 @@ class Layout(Rule):
             return None
         axis = axes[0] if axes else min(source.axis, moved.ndim - 1)
         order = moved[tuple(slice(None) if a == axis else 0 for a in range(moved.ndim))]
-        if isinstance(virtual, Virtual):
+        if isinstance(virtual, Virtual) or op_name(node) == "channel_shuffle":
             state.notes[node] = Joined(origin, order)
         elif state.channels.all_forced(source.ids) and len(order) != len(source.ids):
             # A flattened image: every pixel is an input of its own.
@@ -119,6 +119,8 @@ class Layout(Rule):
         source, whole = out.value(origin), out.value(node.args[0])
         kept = out.kept(result)
         if len(kept) == len(result.ids) and whole is not None:
+            if op_name(node) == "channel_shuffle":
+                return out.copy(node)
             target = torch.ops.aten.reshape.default
             return out.write(target, node, (whole, out.argument(node.args[1])))
         if source is None or not len(kept):
@@ -143,12 +145,15 @@ def _rearrange(node: fx.Node, table: Ints) -> Ints | None:
         return table.swapaxes(int(node.args[1]), int(node.args[2]))  # type: ignore[arg-type]
     if name == "t":
         return table.T
+    if name == "channel_shuffle":
+        groups, channels = int(node.args[1]), table.shape[1]  # type: ignore[arg-type]
+        return table[:, np.arange(channels).reshape(groups, -1).T.reshape(-1)]
     shape = shape_of(node)
     return table.reshape(shape) if int(np.prod(shape)) == table.size else None
 
 
 OPS: dict[str, Rule] = dict.fromkeys(
     ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "permute",
-     "transpose", "t"),
+     "transpose", "t", "channel_shuffle"),
     Layout(),
 )  # fmt: skip

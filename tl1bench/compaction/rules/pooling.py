@@ -1,8 +1,8 @@
-"""Operations that mix positions but never channels: pooling, resizing, spatial padding, means."""
+"""Operations that mix or move positions but never channels: pooling, resizing, padding, means."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import fx
@@ -12,6 +12,9 @@ from tl1bench.compaction.channels import Flow, flow
 from tl1bench.compaction.graph import op_name
 from tl1bench.compaction.rules.base import Rule
 from tl1bench.compaction.rules.opaque import OPAQUE
+
+if TYPE_CHECKING:
+    from tl1bench.compaction.emit import Emitter
 
 
 class Pooling(Rule):
@@ -23,7 +26,7 @@ class Pooling(Rule):
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
         """Pass channels on; a constant that meets padding becomes live."""
         source_node = node.args[0]
-        if not isinstance(source_node, fx.Node) or node.meta["val"].dim() < 3:
+        if not isinstance(source_node, fx.Node) or source_node.meta["val"].dim() < 3:
             return OPAQUE.forward(node, state)
         source = state.along(source_node, 1)
         const = source.const
@@ -40,6 +43,20 @@ class Pooling(Rule):
                 part.use(result.needed)
 
 
+class Turn(Pooling):
+    """`flip` and `roll`: positions change places; over channels they are opaque."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+        """Pass channels on where other dimensions turn."""
+        dims, source_node = node.args[-1], node.args[0]
+        assert isinstance(source_node, fx.Node)
+        assert isinstance(dims, (list, tuple))
+        ndim = source_node.meta["val"].dim()
+        if ndim < 3 or not dims or any(int(d) % ndim == 1 for d in dims):  # type: ignore[arg-type]
+            return OPAQUE.forward(node, state)
+        return super().forward(node, state)
+
+
 def _plain_average(node: fx.Node) -> bool:
     """Whether every output of an average pooling is a mean over positions that all exist."""
     names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
@@ -50,7 +67,7 @@ def _plain_average(node: fx.Node) -> bool:
 
 
 class Mean(Rule):
-    """Mean or maximum over positions, with or without keeping the dimensions."""
+    """Mean, maximum or sum over positions, with or without keeping the dimensions."""
 
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
         """Drop the reduced dimensions; reducing over the channels themselves is opaque."""
@@ -65,7 +82,10 @@ class Mean(Rule):
             return OPAQUE.forward(node, state)
         keepdim = len(node.args) > 2 and bool(node.args[2])
         axis = source.axis - (0 if keepdim else sum(1 for d in over if d < source.axis))
-        return flow(axis, source.ids, source.const)
+        const = source.const
+        if op_name(node) == "sum":
+            const = np.where(const == 0, const, np.nan)
+        return flow(axis, source.ids, const)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the input channel of every needed channel."""
@@ -75,8 +95,50 @@ class Mean(Rule):
             source.use(result.needed)
 
 
+class Select(Mean):
+    """One position of every channel, such as the class token; one channel alone is opaque."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+        """Drop the dimension that the position was picked along."""
+        source_node, dim = node.args[:2]
+        source = state.flows.get(source_node) if isinstance(source_node, fx.Node) else None
+        if source is None or not isinstance(source_node, fx.Node):
+            return OPAQUE.forward(node, state)
+        dim = int(dim) % source_node.meta["val"].dim()  # type: ignore[arg-type]
+        if dim in (0, source.axis):
+            return OPAQUE.forward(node, state)
+        return flow(source.axis - (dim < source.axis), source.ids, source.const)
+
+
+class Expand(Mean):
+    """Positions repeated: every channel stays what it is."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+        """Pass channels on; to repeat one channel many times is opaque."""
+        source_node = node.args[0]
+        source = state.flows.get(source_node) if isinstance(source_node, fx.Node) else None
+        if source is None or not isinstance(source_node, fx.Node):
+            return OPAQUE.forward(node, state)
+        axis = source.axis + node.meta["val"].dim() - source_node.meta["val"].dim()
+        if node.meta["val"].shape[axis] != len(source.ids):
+            return OPAQUE.forward(node, state)
+        return flow(axis, source.ids, source.const)
+
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Write the call with as many channels as are left."""
+        source, known = out.value(node.args[0]), out.state.flows.get(node)
+        if source is None or known is None:
+            return out.copy(node)
+        sizes = [*out.argument(node.args[1])]
+        sizes[known.axis] = -1
+        return out.call(node, (source, sizes, *node.args[2:]))
+
+
 class Pad(Rule):
-    """Padding with a number: along positions it may end a constant, along channels it adds some."""
+    """Padding: numbers along positions may end a constant, along channels they add some.
+
+    Reflected, replicated or wrapped positions are copies, which no constant minds.
+    """
 
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
         """Put new constant channels at either end; the others stay what they are."""
@@ -87,7 +149,7 @@ class Pad(Rule):
         ndim, value = node.meta["val"].dim(), 0.0
         if op_name(node) == "pad":
             if len(node.args) > 2 and node.args[2] != "constant":
-                return OPAQUE.forward(node, state)
+                return self._copies(node, source, state)
             value = float(node.args[3] or 0) if len(node.args) > 3 else 0.0  # type: ignore[arg-type]
         elif len(node.args) > 2:
             value = float(node.args[2])  # type: ignore[arg-type]
@@ -109,6 +171,14 @@ class Pad(Rule):
             np.concatenate([np.full(low, value), const, np.full(high, value)]),
         )
 
+    @staticmethod
+    def _copies(node: fx.Node, source: Flow, state: Analysis) -> Flow | None:
+        padded = len(node.args[1]) // 2  # type: ignore[arg-type]
+        if source.axis >= node.meta["val"].dim() - padded:
+            return OPAQUE.forward(node, state)
+        state.notes[node] = (0, 0, source.axis)
+        return flow(source.axis, source.ids, source.const)
+
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the input channel of every needed channel in the middle."""
         if node in state.notes and isinstance(node.args[0], fx.Node):
@@ -116,12 +186,11 @@ class Pad(Rule):
             source, result = state.flows[node.args[0]], state.flows[node]
             source.use(result.needed[low : low + len(source.ids)])
 
-    def emit(self, node: fx.Node, out: Any) -> fx.Node | None:
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with as many new channels as are left."""
         source = out.value(node.args[0])
         if node not in out.state.notes or source is None:
-            copied: fx.Node | None = out.copy(node)
-            return copied
+            return out.copy(node)
         low, high, axis = out.state.notes[node]
         ids = out.state.flows[node].ids
         widths = [int(w) for w in node.args[1]]  # type: ignore[union-attr, arg-type]
@@ -129,19 +198,23 @@ class Pad(Rule):
         if place < len(widths):
             widths[place] = int(out.keep[ids[:low]].sum())
             widths[place + 1] = int(out.keep[ids[len(ids) - high :]].sum())
-        written: fx.Node = out.call(node, (source, widths, *node.args[2:]))
-        return written
+        return out.call(node, (source, widths, *node.args[2:]))
 
 
 _EXACT, _AVERAGE = Pooling(), Pooling(exact=False)
 OPS: dict[str, Rule] = {
     **dict.fromkeys(
         ("max_pool1d", "max_pool2d", "max_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
-         "_adaptive_avg_pool2d", "adaptive_avg_pool3d", "upsample_nearest2d",
-         "upsample_bilinear2d"),
+         "_adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
+         "adaptive_max_pool2d", "adaptive_max_pool3d", "upsample_nearest1d", "upsample_nearest2d",
+         "upsample_nearest3d", "upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d",
+         "upsample_trilinear3d"),
         _EXACT,
     ),
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _AVERAGE),
-    **dict.fromkeys(("mean", "amax", "amin"), Mean()),
+    **dict.fromkeys(("mean", "amax", "amin", "sum"), Mean()),
+    **dict.fromkeys(("flip", "roll"), Turn()),
     **dict.fromkeys(("constant_pad_nd", "pad"), Pad()),
+    "select": Select(),
+    "expand": Expand(),
 }  # fmt: skip

@@ -109,7 +109,8 @@ OPS: dict[str, Rule] = {
          "leaky_relu", "elu", "selu", "celu", "softplus", "softsign", "logsigmoid", "log_sigmoid",
          "mish", "exp", "neg", "abs", "sqrt", "rsqrt", "pow", "square", "clamp", "clamp_min",
          "clamp_max", "log", "log1p", "sin", "cos", "erf", "reciprocal", "to", "_to_copy",
-         "hardshrink", "softshrink", "threshold", "tanhshrink", "sign", "floor", "round"),
+         "hardshrink", "softshrink", "threshold", "tanhshrink", "sign", "floor", "round",
+         "rrelu", "rsub"),
         UNARY,
     ),
 }  # fmt: skip
