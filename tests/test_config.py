@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tl1bench import config
+from tl1bench import config, pipeline
 from tl1bench.errors import ConfigError
 
 SMALL = {
@@ -38,11 +38,9 @@ def load(tmp_path: Path, content: object) -> config.Config:
     return config.load(file)
 
 
-@pytest.mark.parametrize(
-    "name", ["params.yaml", "reports/smoke/params.yaml", "reports/paper/params.yaml"]
-)
-def test_every_profile_is_valid(name: str) -> None:
-    loaded = config.load(Path(__file__).parent.parent / name)
+@pytest.mark.parametrize("path", pipeline.PROFILES.values(), ids=str)
+def test_every_profile_is_valid(path: Path) -> None:
+    loaded = config.load(Path(__file__).parent.parent / path)
     assert "integrated_tl1" in loaded.methods
 
 
@@ -66,6 +64,13 @@ def test_a_method_is_the_penalty_of_its_name_unless_it_says_otherwise(tmp_path: 
         ("problems.p.budgte", {}, "problems.p.budgte is not a known key"),
         ("problems.p.budget.lr", -1, "problems.p.budget.lr = -1: Input should be greater than 0"),
         ("problems.p.budget.hold", 1.5, "problems.p.budget.hold"),
+        ("problems.p.budget.iterations", 5, "as epochs or as iterations, one of them above 0"),
+        ("problems.p.budget.epochs", 0, "as epochs or as iterations, one of them above 0"),
+        (
+            "problems.p.budget",
+            {"epochs": 1, "lr": 0.1, "hold": 0.5, "decay": {"factor": 0.9, "every": 10}},
+            "by decay or by hold and final_lr",
+        ),
         ("problems.p.mu", [0.5, 1.5], "problems.p.mu.1 = 1.5"),
         ("problems.p.network.name", "nonesuch", "choose one of lenet5, mlp"),
         ("problems.p.dataset", "nonesuch", "not among `datasets:`"),

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
 
-from tl1bench import models
+from tl1bench import config, models, neurons
 from tl1bench.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("name", [*models.names(), "torchvision/squeezenet1_1"])
@@ -28,6 +32,30 @@ def test_lenet5_is_the_caffe_variant() -> None:
     shapes = [tuple(p.shape) for n, p in model.named_parameters() if n.endswith("weight")]
     assert shapes == [(20, 1, 5, 5), (50, 20, 5, 5), (500, 800), (10, 500)]
     assert sum(p.numel() for n, p in model.named_parameters() if n.endswith("weight")) == 430500
+
+
+def test_the_as_coded_network_is_that_of_the_script() -> None:
+    model = models.build("mnist_cnn", (1, 28, 28), 10, seed=0)
+    weights = {n: p for n, p in model.named_parameters() if n.endswith("weight")}
+    shapes = [tuple(p.shape) for p in weights.values()]
+    assert shapes == [(32, 1, 5, 5), (64, 32, 5, 5), (1024, 3136), (10, 1024)]
+    assert model.conv2(model.pool1(model.conv1(torch.zeros(1, 1, 28, 28)))).shape[2:] == (14, 14)
+    assert all(p.abs().max() <= 0.2 for p in weights.values())
+    # A normal distribution cut off at 2σ has 0.88 of the deviation.
+    assert weights["fc1.weight"].std().item() == pytest.approx(0.088, rel=0.01)
+    assert all((p == 0.1).all() for n, p in model.named_parameters() if n.endswith("bias"))
+    example = torch.rand(2, 1, 28, 28)
+    assert not torch.equal(model(example), model(example))
+    assert torch.equal(model.eval()(example), model(example))
+
+
+def test_the_as_coded_groups_are_single_kernel_positions_and_inputs() -> None:
+    problem = config.load(ROOT / "reports/as-coded/params.yaml").problems["mnist-cnn"]
+    model = models.build("mnist_cnn", (1, 28, 28), 10, seed=0)
+    found = neurons.groups(model, torch.zeros(2, 1, 28, 28), problem.groups)
+    sizes = [(block.count, block.members) for block in found]
+    assert sizes == [(25, 32), (32 * 25, 64), (3136, 1024), (1024, 10)]
+    assert problem.layer_weights == pytest.approx((1, 1, 1 / 15, 1 / 144))
 
 
 def test_resnet20_has_the_published_size() -> None:

@@ -145,17 +145,16 @@ def test_a_bad_hyper_parameter_stops_the_pipeline_before_it_trains(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_both_pipelines_are_one_file() -> None:
-    assert (ROOT / "reports/paper/dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
+def test_all_pipelines_are_one_file() -> None:
+    copies = sorted(ROOT.glob("reports/*/dvc.yaml"))
+    assert {file.parent.name for file in copies} == {"paper", "as-coded"}
+    assert {file.read_bytes() for file in copies} == {(ROOT / "dvc.yaml").read_bytes()}
 
 
 def test_every_locked_pipeline_is_up_to_date(tmp_path: Path) -> None:
     """What is committed was made by this code: DVC would run nothing, and every result is there."""
-    locked = [
-        p
-        for p in (ROOT / "dvc.yaml", ROOT / "reports/paper/dvc.yaml")
-        if p.with_suffix(".lock").is_file()
-    ]
+    every = (ROOT / "dvc.yaml", *ROOT.glob("reports/*/dvc.yaml"))
+    locked = [p for p in every if p.with_suffix(".lock").is_file()]
     assert ROOT / "dvc.yaml" in locked
     tree = tmp_path / "tree"
     listed = subprocess.run(
@@ -188,7 +187,7 @@ def test_every_locked_pipeline_is_up_to_date(tmp_path: Path) -> None:
 
 
 def test_unknown_profiles_and_places_without_a_pipeline_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Tl1benchError, match="choose one of smoke, default, paper"):
+    with pytest.raises(Tl1benchError, match="choose one of smoke, default, paper, as-coded"):
         pipeline.run("nonesuch", ROOT)
     with pytest.raises(Tl1benchError, match="change into a checkout"):
         pipeline.run("default", tmp_path)

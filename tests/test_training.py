@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tl1bench import models, neurons, penalties, training
-from tl1bench.config import Budget
+from tl1bench.config import Budget, Decay
 from tl1bench.errors import ConfigError, Tl1benchError
 from tl1bench.optimizers import ProximalSGD
 
@@ -18,8 +18,10 @@ def examples(n: int = 256, seed: int = 0) -> training.Examples:
     return training.Examples(x, (x[:, 0] > 0).long(), 1.0)
 
 
-def run(budget: Budget = BUDGET, lam: float = 1e-2, seed: int = 0) -> training.Trained:
-    model = models.build("mlp", (6,), 2, seed=seed, hidden=[16, 8])
+def run(
+    budget: Budget = BUDGET, lam: float = 1e-2, seed: int = 0, model: nn.Module | None = None
+) -> training.Trained:
+    model = model or models.build("mlp", (6,), 2, seed=seed, hidden=[16, 8])
     penalty = penalties.load("sparse_group_lasso", lam=lam)
 
     def make(network: nn.Module, found: neurons.Anatomy) -> ProximalSGD:
@@ -42,6 +44,15 @@ def test_the_schedule_holds_falls_and_ends_at_zero() -> None:
     assert schedule.lam_scale(49) == schedule.lam_scale(99) == 1.0
 
 
+def test_the_rate_can_fall_in_steps_over_a_number_of_iterations() -> None:
+    decay = Decay(factor=0.9, every=5000)
+    schedule = training.Schedule(Budget(iterations=12000, lr=0.05, decay=decay), 550)
+    assert schedule.total == schedule.penalised == 12000
+    assert schedule.lr(0) == schedule.lr(4999) == 0.05
+    assert schedule.lr(5000) == schedule.lr(9999) == pytest.approx(0.045)
+    assert schedule.lr(11999) == pytest.approx(0.0405)
+
+
 def test_the_curve_ends_both_phases() -> None:
     schedule = training.Schedule(BUDGET, 10)
     assert {100, 150} <= schedule.curve()
@@ -61,6 +72,18 @@ def test_the_same_seed_gives_the_same_bits() -> None:
     first, again = run(), run()
     assert first.history == again.history
     assert all(torch.equal(v, again.state[k]) for k, v in first.state.items())
+
+
+def test_dropout_draws_by_the_seed_alone_and_leaves_torch_as_it_was() -> None:
+    def trained(ambient: int) -> training.Trained:
+        layers = models.build("mlp", (6,), 2, seed=0, hidden=[16]).children()
+        torch.manual_seed(ambient)
+        before = torch.get_rng_state()
+        found = run(lam=0.0, model=nn.Sequential(nn.Dropout(0.5), *layers))
+        assert torch.equal(torch.get_rng_state(), before)
+        return found
+
+    assert trained(ambient=1).history == trained(ambient=2).history
 
 
 def test_debias_keeps_the_zero_pattern() -> None:

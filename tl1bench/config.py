@@ -57,26 +57,44 @@ class Network(_Frozen):
     options: dict[str, Any] = {}
 
 
+class Decay(_Frozen):
+    """A learning rate in steps: `factor` times what it was, after every `every` iterations."""
+
+    factor: float = Field(gt=0, le=1)
+    every: int = Field(ge=1)
+
+
 class Budget(_Frozen):
     """How a problem is trained; the same for every method.
 
-    The penalised phase lasts `epochs`: the learning rate is `lr` for the share `hold` of it, then
-    falls linearly to `lr * final_lr`; λ rises linearly over the share `ramp`. The debias phase
-    lasts `debias_epochs`: the zero pattern is frozen, no penalty, from `debias_lr` linearly to 0.
+    The penalised phase lasts `epochs`, or so many `iterations`: the learning rate is `lr` for the
+    share `hold` of it, then falls linearly to `lr * final_lr`, or follows `decay`; λ rises linearly
+    over the share `ramp`. The debias phase lasts `debias_epochs`: the zero pattern is frozen, no
+    penalty, from `debias_lr` linearly to 0.
     """
 
     batch: int = Field(128, ge=1)
-    epochs: Positive
+    epochs: NotNegative = 0.0
+    iterations: int = Field(0, ge=0)
     debias_epochs: NotNegative = 0.0
     lr: Positive
     debias_lr: Positive = 0.5
     momentum: float = Field(0.9, ge=0, lt=1)
     hold: Share = 0.5
     final_lr: Share = 0.1
+    decay: Decay | None = None
     ramp: Share = 0.25
     shift: int = Field(0, ge=0, le=8, description="random shifts by up to so many pixels")
     shrink_every: int = Field(0, ge=0, description="iterations between compactions; 0 is never")
     curve_points: int = Field(12, ge=1, description="how often validation is read for the curve")
+
+    @model_validator(mode="after")
+    def _one_length_and_one_fall(self) -> Budget:
+        if (self.epochs > 0) == (self.iterations > 0):
+            raise ValueError("give the length as epochs or as iterations, one of them above 0")
+        if self.decay and self.model_fields_set & {"hold", "final_lr"}:
+            raise ValueError("the learning rate falls by decay or by hold and final_lr: drop one")
+        return self
 
 
 class Problem(_Frozen):

@@ -18,6 +18,7 @@ PROFILES = {
     "smoke": Path("reports/smoke/params.yaml"),
     "default": Path("params.yaml"),
     "paper": Path("reports/paper/params.yaml"),
+    "as-coded": Path("reports/as-coded/params.yaml"),
 }
 
 # What belongs to the profiles of the checkout itself: their results, locks and pinned data.
@@ -54,8 +55,7 @@ def run(profile: str, root: Path) -> int:
                 shutil.copytree(copy / "reports", target)
                 Console().print(f"Report: {target / 'index.html'}")
         return status
-    file = "dvc.yaml" if profile == "default" else "reports/paper/dvc.yaml"
-    status = _repro(root, profile, file)
+    status = _repro(root, profile, str(PROFILES[profile].with_name("dvc.yaml")))
     if status == 0:
         Console().print(f"Report: {(root / 'reports' / 'index.html').resolve()}")
     return status

@@ -69,7 +69,8 @@ class Schedule:
     @property
     def penalised(self) -> int:
         """Iterations of the penalised phase."""
-        return max(1, round(self.budget.epochs * self.iterations_per_epoch))
+        by_epochs = max(1, round(self.budget.epochs * self.iterations_per_epoch))
+        return self.budget.iterations or by_epochs
 
     @property
     def debias(self) -> int:
@@ -86,6 +87,8 @@ class Schedule:
         b = self.budget
         if t >= self.penalised:
             return b.debias_lr * (1 - (t - self.penalised) / self.debias)
+        if b.decay:
+            return b.lr * b.decay.factor ** (t // b.decay.every)
         fall = (t / self.penalised - b.hold) / max(1 - b.hold, 1e-12)
         return b.lr * (1 - max(0.0, fall) * (1 - b.final_lr))
 
@@ -155,6 +158,8 @@ def _spare_dynamo() -> None:
             plain.__dict__.setdefault("__dynamo_disable", plain)
 
 
+# What dropout draws comes from torch's own generator, which a caller finds as it was.
+@torch.random.fork_rng(devices=[])
 def train(
     model: nn.Module,
     make_optimizer: Callable[[nn.Module, neurons.Anatomy], ProximalOptimizer],
@@ -181,7 +186,7 @@ def train(
     budget
         Batch size, epochs, learning rates, ramp, shifts, in-training compaction.
     seed
-        Fixes the order of examples and the shifts.
+        Fixes the order of examples, the shifts and what dropout draws.
     tick
         Called with (iterations done, iterations in all).
     clock
@@ -192,6 +197,7 @@ def train(
     Tl1benchError
         The loss became NaN or infinite.
     """
+    torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     schedule = Schedule(budget, max(1, len(training) // budget.batch))
     curve_marks = schedule.curve()

@@ -129,6 +129,15 @@ def test_a_profile_of_strangers_that_were_never_measured_can_be_drawn(name, make
     figures.save(figures.draw(name, tree.collect(), tree.context), tmp_path / name, ("svg",))
 
 
+def test_one_seed_has_no_intervals_and_does_not_claim_any(make_tree, tmp_path, tree, table):
+    single = make_tree(tmp_path, problems=("digits-mlp",), lams=(1e-4,), seeds=(0,))
+    for name in ("accuracy_size", "accuracy_latency"):
+        assert "BCa" in figures.caption(name, table, tree.context)
+        alone = figures.caption(name, single.collect(), single.context)
+        assert "one seed" in alone
+        assert "BCa" not in alone
+
+
 @pytest.mark.parametrize("name", ["accuracy_latency", "latency_bars"])
 def test_a_busy_machine_is_marked_loudly(name, drawn, make_tree, tmp_path):
     tree = make_tree(tmp_path, problems=("digits-mlp",), lams=(1e-4,), seeds=(0,), trusted=False)
@@ -229,6 +238,15 @@ def test_bars_show_the_units_that_are_left(drawn, tree, table):
     shown = texts(drawn["architecture"])
     for layer in tree.context.layers("mnist-lenet5", "tl1", lam, 0):
         assert f"{layer['units_after']:,}/{layer['units_before']:,}" in shown
+
+
+def test_a_debias_phase_is_in_the_legend_where_there_is_one(drawn, make_tree, tmp_path):
+    tree = make_tree(tmp_path, ("digits-mlp",), ("dense", "integrated_tl1"), (1e-4,), (0,))
+    for file in tree.root.glob("build/*/train/**/history.csv"):
+        file.write_text(file.read_text().replace("debias", "train"))
+    without = figures.draw("training_curves", tree.collect(), tree.context)
+    assert any("debias" in text for text in texts(drawn["training_curves"]))
+    assert not any("debias" in text for text in texts(without))
 
 
 def test_the_debias_phase_begins_at_the_last_reading_before_it(tree):

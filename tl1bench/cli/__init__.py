@@ -248,7 +248,7 @@ def readme() -> None:
 
 @app.command(epilog="Example: tl1bench run --profile smoke")
 def run(
-    profile: Annotated[str, typer.Option(help="smoke, default or paper.")] = "default",
+    profile: Annotated[str, typer.Option(help="smoke, default, paper or as-coded.")] = "default",
 ) -> None:
     """Run the whole pipeline of a profile and say where the report is."""
     from tl1bench import pipeline

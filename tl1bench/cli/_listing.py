@@ -8,18 +8,17 @@ from rich.console import Console
 from rich.table import Table
 
 from tl1bench import plugins
-from tl1bench.config import Config
+from tl1bench.config import Budget, Config
 
 
 def show(config: Config, profiles: dict[str, Path]) -> None:
     """Print the problems and methods of `config` and every plugin that may be named in it."""
     console = Console()
-    problems = Table("problem", "data set", "network", "epochs", title="Problems")
+    problems = Table("problem", "data set", "network", "length", title="Problems")
     for name, problem in config.problems.items():
         options = ", ".join(f"{k}={v}" for k, v in problem.network.options.items())
         network = f"{problem.network.name}({options})"
-        epochs = f"{problem.budget.epochs:g} + {problem.budget.debias_epochs:g}"
-        problems.add_row(name, problem.dataset, network, epochs)
+        problems.add_row(name, problem.dataset, network, _length(problem.budget))
     methods = Table("method", "penalty", "optimizer", "λ", title="Methods")
     for name, method in config.methods.items():
         lams = ", ".join(f"{lam:g}" for lam in method.lam)
@@ -38,6 +37,13 @@ def show(config: Config, profiles: dict[str, Path]) -> None:
         table.add_row(name, str(path))
     for part in (problems, methods, available, table):
         console.print(part)
+
+
+def _length(budget: Budget) -> str:
+    penalised = (
+        f"{budget.iterations} iterations" if budget.iterations else f"{budget.epochs:g} epochs"
+    )
+    return f"{penalised} + {budget.debias_epochs:g} epochs"
 
 
 def _names(folder: str) -> tuple[str, ...]:

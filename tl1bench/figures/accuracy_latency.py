@@ -88,12 +88,16 @@ def _floor(problem: str, context: Context) -> float | None:
 def caption(table: pd.DataFrame, context: Context) -> str:
     """Return what is shown and, when the machine was busy, that it cannot be trusted."""
     measured = int(table["latency_ratio_p50"].notna().sum())
+    bars = (
+        " (their hull over seeds), vertical ones 95 % BCa intervals over seeds"
+        if table["seed"].nunique() > 1
+        else "; one seed has none of its test error"
+    )
     text = (
         f"Test error against the measured latency of the compact network over the dense one: p50 "
         f"of onnxruntime on the CPU, batch 1, one thread, {measured} measured networks. Horizontal "
-        "bars are bootstrap intervals over processes (their hull over seeds), vertical ones 95 % "
-        "BCa intervals over seeds. The dotted line is the floor, a session that computes nothing; "
-        "it is marked, never subtracted."
+        f"bars are bootstrap intervals over processes{bars}. The dotted line is the floor, "
+        "a session that computes nothing; it is marked, never subtracted."
     )
     if not context.trusted():
         text += " The machine was too busy while measuring: these latencies are not to be trusted."

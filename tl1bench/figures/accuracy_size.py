@@ -154,12 +154,16 @@ def caption(table: pd.DataFrame, context: Context) -> str:
     """Return what is shown, with the provenance of every point reported elsewhere."""
     seeds = table.groupby(["problem", "method", "lam"])["seed"].nunique()
     span = " to ".join(str(n) for n in sorted({seeds.min(), seeds.max()}))
-    span += " seed" if seeds.max() == 1 else " seeds"
+    sample = (
+        "one seed, so without intervals"
+        if seeds.max() == 1
+        else f"mean over {span} seeds with 95 % BCa bootstrap intervals"
+    )
     text = (
-        f"Test error against the weights left after exact compaction, mean over {span} "
-        "with 95 % BCa bootstrap intervals. Each mark is one λ; filled ones were selected on the "
-        f"validation split (smallest network within {context.tolerance_pct:g} points of dense), "
-        "test errors taking no part. Arrows at the upper edge stand for points above it."
+        f"Test error against the weights left after exact compaction, {sample}. Each mark is one "
+        "λ; filled ones were selected on the validation split (smallest network within "
+        f"{context.tolerance_pct:g} points of dense), test errors taking no part. Arrows at the "
+        "upper edge stand for points above it."
     )
     for problem in context.problems:
         others = [

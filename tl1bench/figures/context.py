@@ -35,6 +35,8 @@ class Context:
         Wall time by stage, for the page's time account; may be empty.
     command
         What a reader types to make this profile's report again.
+    as_coded
+        Those of the problems that repeat the published script; see `as_logged`.
     """
 
     build: Path
@@ -45,6 +47,7 @@ class Context:
     tolerance_pct: float = 0.5
     seconds: Mapping[str, float] = field(default_factory=dict)
     command: str = "dvc repro"
+    as_coded: tuple[str, ...] = ()
 
     @property
     def looks(self) -> dict[str, Look]:

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tl1bench.figures import FORMATS, load
+from tl1bench.figures.as_logged import remark
 from tl1bench.figures.context import Context
 from tl1bench.figures.style import display
 from tl1bench.figures.typeset import Table
@@ -77,6 +78,7 @@ def section(
         .get_template(SECTION)
         .render(
             profile=context.profile,
+            remarks=[remark(table, problem, context) for problem in context.as_coded],
             verdict=judge(table, context),
             trusted=context.trusted(),
             pictures=pictures,

@@ -12,6 +12,7 @@ import pandas as pd
 from tl1bench import metrics
 from tl1bench.comparison import operating_points, summary
 from tl1bench.figures.accuracy_latency import measured_points
+from tl1bench.figures.as_logged import as_logged
 from tl1bench.figures.context import Context
 from tl1bench.figures.panels import number, signed
 from tl1bench.figures.typeset import Table
@@ -56,9 +57,7 @@ def main_table(table: pd.DataFrame, problem: str, context: Context) -> Table:
         name=problem,
         title=f"{problem}: the selected operating points",
         note=(
-            f"Mean ± standard deviation over {' to '.join(str(s) for s in seeds)} seeds; in "
-            "brackets 95 % intervals (Δ: paired by seed, BCa; speed-up: bootstrap over processes, "
-            "hull over seeds). Weights exclude biases; the architecture is that of the first "
+            f"{_sample(seeds)}. Weights exclude biases; the architecture is that of the first "
             "seed. p50: batch 1, one thread. Bold is best in its column"
             + ("." if context.trusted() else "; the machine was too busy, do not trust times.")
         ),
@@ -66,6 +65,19 @@ def main_table(table: pd.DataFrame, problem: str, context: Context) -> Table:
         rows=tuple(rows),
         bold=_best(ranks),
         frame=frame,
+    )
+
+
+def _sample(seeds: Sequence[int]) -> str:
+    if seeds == [1]:
+        return (
+            "One seed: no spread, and no interval but that of the speed-up, in brackets (95 %, "
+            "bootstrap over processes)"
+        )
+    return (
+        f"Mean ± standard deviation over {' to '.join(str(s) for s in seeds)} seeds; in brackets "
+        "95 % intervals (Δ: paired by seed, BCa; speed-up: bootstrap over processes, hull over "
+        "seeds)"
     )
 
 
@@ -146,9 +158,10 @@ def points_table(table: pd.DataFrame, context: Context) -> Table:
 
 
 def every(table: pd.DataFrame, context: Context) -> tuple[Table, ...]:
-    """Return all tables: one a problem, then all operating points."""
+    """Return all tables: one a problem, what a script logged, then all operating points."""
     mains = tuple(main_table(table, problem, context) for problem in context.problems)
-    return (*mains, points_table(table, context))
+    logged = tuple(as_logged(table, problem, context) for problem in context.as_coded)
+    return (*mains, *logged, points_table(table, context))
 
 
 def write_all(tables: Sequence[Table], folder: Path) -> None:

@@ -24,15 +24,18 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
     count = len(context.problems)
     figure = Figure(figsize=(WIDTH, 1.75 * count + 0.5), layout="constrained")
     axes = figure.subplots(count, len(_QUANTITIES), squeeze=False, sharex="row")
+    debiased = False
     for row, problem in zip(axes, context.problems, strict=True):
         curves = _curves(table, problem, context)
+        debiased |= any(debias_span(curve) for curve in curves.values())
         for panel, (column, label) in zip(row, _QUANTITIES.items(), strict=True):
             _panel(panel, curves, column, context)
             panel.set_ylabel(label)
             panel.set_xlabel("epoch")
         row[0].set_title(problem)
     handles: list[Artist] = [panels.handle(context.looks[m], marker="") for m in context.methods]
-    handles.append(Patch(color=FAINT, label="debias: zeros frozen, no penalty"))
+    if debiased:
+        handles.append(Patch(color=FAINT, label="debias: zeros frozen, no penalty"))
     panels.legend(figure, handles)
     return figure
 
@@ -84,7 +87,7 @@ def caption(table: pd.DataFrame, context: Context) -> str:
         "Validation error, training loss (without the penalty) and share of weights that are not "
         "zero against epochs, for the selected operating point of each method, its first seed "
         f"(of {runs} selected runs on {len(context.problems)} problems). Shaded: the debias phase, "
-        "in which the zero pattern is frozen and the survivors train without penalty. The curve "
-        "reads the first 1,000 validation examples; it jumps while channels die, and nothing is "
-        "selected there."
+        "where there is one: the zero pattern is frozen, the survivors train without penalty. The "
+        "curve reads the first 1,000 validation examples; it jumps while channels die, and nothing "
+        "is selected there."
     )

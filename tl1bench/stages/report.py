@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tl1bench import figures, files, results
 from tl1bench.config import Config
-from tl1bench.figures import page, tables
+from tl1bench.figures import as_logged, page, tables
 from tl1bench.figures.context import Context
 
 
@@ -17,6 +17,11 @@ def run(config: Config) -> None:
         profile=config.profile,
         problems=tuple(config.problems),
         methods=tuple(config.methods),
+        as_coded=tuple(
+            name
+            for name, problem in config.problems.items()
+            if problem.network.name == as_logged.NETWORK
+        ),
         tolerance_pct=config.select.tolerance_pct,
         command=f"tl1bench run --profile {config.profile}",
     )
