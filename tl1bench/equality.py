@@ -25,10 +25,13 @@ class Equality:
     changed_predictions
         Examples of the whole split whose predicted class differs; where float32 rounding alone
         separates two nearly equal scores, float64 decides.
+    error_pct
+        Wrong float32 predictions of the second network in percent of the whole split.
     """
 
     max_abs_difference: float
     changed_predictions: int
+    error_pct: float
 
 
 @torch.no_grad()
@@ -46,7 +49,8 @@ def compare(full: nn.Module, small: nn.Module, examples: Examples) -> Equality:
     if len(doubtful):
         x = examples.batch(doubtful)[0].double()
         changed = int((full(x).argmax(1) != small(x).argmax(1)).sum())
-    return Equality(difference, changed)
+    wrong = int((after != examples.y).sum())
+    return Equality(difference, changed, 100.0 * wrong / len(examples))
 
 
 def prove(full: nn.Module, small: nn.Module, examples: Examples, what: str) -> Equality:

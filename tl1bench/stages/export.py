@@ -7,9 +7,11 @@ selected λs, and the first seed of the others.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,44 +19,64 @@ from tl1bench import files, parallel, provenance, results, workshop
 from tl1bench.errors import ExportError
 
 if TYPE_CHECKING:
-    from tl1bench.config import Config
+    from torch.nn import Module
+
+    from tl1bench.config import Config, Problem
+    from tl1bench.datasets import Dataset
+    from tl1bench.training import Examples
 
 _RELATIVE = 1e-4
+# Enough that reading the data costs little, few enough that no core waits long for the last job.
+_TOGETHER = 8
 
 
 @dataclass(frozen=True)
-class _Job:
-    config: Config
+class _Model:
     problem: str
-    model: str
+    name: str
     source: Path
     digest: str
     full: bool
     memory: bool
 
 
+@dataclass(frozen=True)
+class _Job:
+    """Some models of one problem that are not exported yet: they share its data."""
+
+    config: Config
+    problem: str
+    models: tuple[_Model, ...]
+
+
 def run(config: Config) -> None:
     """Write `export/<problem>/{dense,masked}.onnx`, `<method>/<run>/…` and `models.csv`."""
     with workshop.locked(f"{config.profile}-export"):
         code = provenance.code_digest(provenance.closure([Path(__file__)]))
-        jobs = [job for problem in config.problems for job in _jobs(config, problem, code)]
-        missing = [job for job in jobs if not workshop.piece(job.digest).is_dir()]
-        parallel.each(_export, missing, config.workers, "export")
+        models = [m for problem in config.problems for m in _models(config, problem, code)]
+        jobs = list(_missing(config, models))
+        parallel.each(_export, jobs, config.workers, "export", [len(job.models) for job in jobs])
         target = config.build / "export"
-        workshop.assemble(target, [(f"{job.problem}/{job.model}", job.digest) for job in jobs])
+        workshop.assemble(target, [(f"{m.problem}/{m.name}", m.digest) for m in models])
         for problem in config.problems:
+            own = [m for m in models if m.problem == problem]
             index = pd.DataFrame(
-                {
-                    "model": [job.model for job in jobs if job.problem == problem],
-                    "memory": [job.memory for job in jobs if job.problem == problem],
-                }
+                {"model": [m.name for m in own], "memory": [m.memory for m in own]}
             )
             files.write_text(
                 target / problem / "models.csv", index.to_csv(index=False, lineterminator="\n")
             )
 
 
-def _jobs(config: Config, problem: str, code: dict[str, str]) -> list[_Job]:
+def _missing(config: Config, models: list[_Model]) -> Iterator[_Job]:
+    open_ = [m for m in models if not workshop.piece(m.digest).is_dir()]
+    for problem, group in groupby(open_, key=lambda m: m.problem):
+        own = tuple(group)
+        for start in range(0, len(own), _TOGETHER):
+            yield _Job(config, problem, own[start : start + _TOGETHER])
+
+
+def _models(config: Config, problem: str, code: dict[str, str]) -> list[_Model]:
     train, compact = config.build / "train" / problem, config.build / "compact"
     table = pd.read_csv(compact / "selection.csv")
     table = table[table["problem"] == problem]
@@ -62,54 +84,67 @@ def _jobs(config: Config, problem: str, code: dict[str, str]) -> list[_Job]:
     data = files.read_json(config.build / "data" / f"{config.problems[problem].dataset}.json")
     network = config.problems[problem].network.model_dump(mode="json")
 
-    def job(model: str, source: Path, full: bool, memory: bool) -> _Job:
+    def described(name: str, source: Path, full: bool, memory: bool) -> _Model:
         content = provenance.file_digest(source / ("weights.safetensors" if full else "small.pt2"))
         digest = provenance.digest([code, data, network, content, full])
-        return _Job(config, problem, model, source, digest, full, memory)
+        return _Model(problem, name, source, digest, full, memory)
 
-    jobs = []
+    models = []
     for name, method in (("dense", results.DENSE), ("masked", results.HERO)):
         chosen = table[(table["method"] == method) & table["selected"] & (table["seed"] == first)]
         for lam in chosen["lam"]:
-            jobs.append(job(name, train / method / results.run_name(lam, first), True, True))
+            models.append(
+                described(name, train / method / results.run_name(lam, first), True, True)
+            )
     for row in table[table["selected"] | (table["seed"] == first)].to_dict("records"):
         cell = f"{row['method']}/{results.run_name(row['lam'], row['seed'])}"
         # Two fresh processes a model: memory is read of one seed of each selected point.
         memory = bool(row["selected"] and row["seed"] == first)
-        jobs.append(job(cell, compact / problem / cell, False, memory))
-    return jobs
+        models.append(described(cell, compact / problem / cell, False, memory))
+    return models
 
 
 def _export(job: _Job, tick: parallel.Tick) -> None:
     import torch
-    from safetensors.torch import load_file
 
-    from tl1bench import loading, recipe, training
-    from tl1bench.compaction import load_compacted
-    from tl1bench.export import export_onnx
+    from tl1bench import loading, training
 
     training.prepare_process()
     problem = job.config.problems[job.problem]
     data, split = loading.split(job.config, problem)
-    model: torch.nn.Module
-    if job.full:
-        model = recipe.network(problem, data.input_shape, data.classes, seed=0)
-        model.load_state_dict(load_file(job.source / "weights.safetensors"))
-        model.eval()
-    else:
-        model = load_compacted(job.source / "small.pt2")
-    tick(0.2)
     test = training.Examples.of(split.x_test, split.y_test, data.scale, torch.device("cpu"))
-    example = test.batch(torch.arange(7))[0]
-    with files.atomic_path(workshop.piece(job.digest)) as draft:
+    for count, model in enumerate(job.models, 1):
+        _write(model, _network(model, problem, data), test)
+        tick(count / len(job.models))
+
+
+def _network(model: _Model, problem: Problem, data: Dataset) -> Module:
+    from safetensors.torch import load_file
+
+    from tl1bench import recipe
+    from tl1bench.compaction import load_compacted
+
+    if not model.full:
+        return load_compacted(model.source / "small.pt2")
+    network = recipe.network(problem, data.input_shape, data.classes, seed=0)
+    network.load_state_dict(load_file(model.source / "weights.safetensors"))
+    return network.eval()
+
+
+def _write(model: _Model, network: Module, test: Examples) -> None:
+    """Export one network and prove the file equal on the whole test split."""
+    import torch
+
+    from tl1bench.export import export_onnx
+
+    with files.atomic_path(workshop.piece(model.digest)) as draft:
         draft.mkdir()
         path = draft / "model.onnx"
-        report = export_onnx(model, (example,), path)
-        tick(0.6)
-        difference, changed = _compare(model, path, test)
+        report = export_onnx(network, (test.batch(torch.arange(7))[0],), path)
+        difference, changed = _compare(network, path, test)
         if difference > _RELATIVE or changed:
             raise ExportError(
-                f"The ONNX file of {job.problem}/{job.model} is not the same function (outputs "
+                f"The ONNX file of {model.problem}/{model.name} is not the same function (outputs "
                 f"differ by {difference:.1e}, {changed} predictions changed): please report this "
                 "as a bug."
             )
@@ -126,7 +161,7 @@ def _export(job: _Job, tick: parallel.Tick) -> None:
         )
 
 
-def _compare(model: Any, path: Path, test: Any) -> tuple[float, int]:
+def _compare(model: Module, path: Path, test: Examples) -> tuple[float, int]:
     """Return the largest relative difference and the changed predictions on the test split."""
     import numpy as np
     import torch
