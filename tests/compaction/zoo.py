@@ -110,6 +110,10 @@ def build(name: str) -> tuple[nn.Module, int]:
                 nn.init.kaiming_normal_(module.weight)
                 if module.bias is not None:
                     module.bias.normal_(0, 0.1)
+        # ConvNeXt starts its branches at 1e-6, where no error of theirs would be seen.
+        for key, value in network.named_parameters():
+            if key.endswith("layer_scale"):
+                value.uniform_(0.5, 1.5)
     return network, size
 
 
