@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, fx, nn
 
+from tl1bench.compaction import archive
 from tl1bench.compaction.analysis import Analysis, analyse
 from tl1bench.compaction.channels import Bools
 from tl1bench.compaction.decide import decide
@@ -33,7 +34,14 @@ class Compacted:
     example_inputs: tuple[Tensor, ...]
 
     def save(self, path: str | Path) -> None:
-        """Write the model to one `.pt2` file with a free batch size (see `load_compacted`)."""
+        """Write the model to one file (see `load_compacted`).
+
+        `.safetensors` holds the graph as data beside the tensors; any other name makes a `.pt2`,
+        an exported program with a free batch size.
+        """
+        if Path(path).suffix == ".safetensors":
+            archive.write(self.model, Path(path))
+            return
         batch = torch.export.Dim("batch")
         shapes = tuple({0: batch} for _ in self.example_inputs)
         with torch.no_grad():
@@ -112,13 +120,15 @@ def compact(
 
 
 def load_compacted(path: str | Path) -> fx.GraphModule:
-    """Read a `.pt2` file written by `Compacted.save`; the module is in eval mode.
+    """Read a file written by `Compacted.save`; the module is in eval mode.
 
     Raises
     ------
     CompactionError
-        When the file is missing or no exported program.
+        When the file is missing or neither an exported program nor tensors with a graph.
     """
+    if Path(path).suffix == ".safetensors":
+        return archive.read(Path(path))
     if not zipfile.is_zipfile(path):
         raise CompactionError(f"{path} is no compacted network: no such file, or another format.")
     try:

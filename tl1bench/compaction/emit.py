@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from tl1bench.compaction.analysis import Analysis, Virtual
+from tl1bench.compaction.archive import hold
 from tl1bench.compaction.channels import Bools, Flow, Ints
 from tl1bench.compaction.graph import is_batch
 from tl1bench.compaction.rules import rule_of
@@ -149,16 +150,7 @@ class Emitter:
             number += 1
             name = f"{stem}_{number}"
         own = tensor.detach().clone(memory_format=torch.contiguous_format)
-        path, _, last = name.rpartition(".")
-        holder = self.root
-        for part in path.split(".") if path else []:
-            if part not in holder._modules:
-                holder.add_module(part, nn.Module())
-            holder = holder.get_submodule(part)
-        if learnt:
-            holder.register_parameter(last, nn.Parameter(own))
-        else:
-            holder.register_buffer(last, own)
+        hold(self.root, name, own, learnt)
         node = self.graph.create_node("get_attr", name)
         self._tensors[name] = (node, tensor)
         return node
