@@ -111,6 +111,8 @@ def _expected(model: nn.Module, inputs: Sequence[Tensor], size: int) -> list[Ten
     try:
         with evaluating(model), torch.no_grad():
             value: Any = model(*_batch(inputs, size))
+    except CompactionError as error:
+        raise ExportError(str(error)) from error
     except (RuntimeError, ValueError, IndexError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ExportError(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from tl1bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def compact_file(source: Path, target: Path) -> None:
@@ -54,7 +57,8 @@ def measure_files(models: Sequence[Path], batch: int, threads: int, mode: str) -
     Console().print(str(result), markup=False, highlight=False)
 
 
-def _read(source: Path) -> tuple[Any, tuple[Any, ...]]:
+def _read(source: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Return the network of a .pt2 file with a free batch, and example inputs of at least two."""
     import torch
 
     mend = "Make one by torch.export.save(torch.export.export(model.eval(), (x,)), path)."
@@ -65,6 +69,22 @@ def _read(source: Path) -> tuple[Any, tuple[Any, ...]]:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(f"{source} is not a .pt2 file ({reason}). {mend}") from error
-    if program.example_inputs is None or program.example_inputs[1]:
+    example = program.example_inputs
+    if example is None or example[1] or not all(isinstance(x, torch.Tensor) for x in example[0]):
         raise ConfigError(f"{source} lacks positional example inputs. {mend}")
-    return program.module(), tuple(program.example_inputs[0])
+    inputs = tuple(x if len(x) > 1 else torch.cat([x, x]) for x in example[0])
+    if program.range_constraints:
+        return program.module(check_guards=False), inputs
+    # Exported for one batch size alone: what was not computed from that size fits any other.
+    batch = torch.export.Dim("batch")
+    try:
+        free = torch.export.export(
+            program.module(check_guards=False), inputs,
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
+        )  # fmt: skip
+    except Exception as error:
+        raise ConfigError(
+            f"{source} was exported for batches of {len(example[0][0])} alone: export it with "
+            "dynamic_shapes=({0: torch.export.Dim('batch')},)."
+        ) from error
+    return free.module(check_guards=False), inputs
