@@ -5,6 +5,7 @@ The flow goes one way: params.yaml → data → train → compact → export →
 * `penalties` hold value and proximal operator of each regulariser, one file each;
 * `ProximalSGD`, `ProximalAdam` and `RMDA` are torch optimisers that make exact zeros with them;
 * `compact` removes every neuron that provably cannot matter and changes nothing else;
+* `tune` does so too, and adds indices or padding where they are faster by measurement;
 * `export_onnx` writes one ONNX file, checked against torch;
 * `measure` times such files in processes without torch.
 
@@ -33,6 +34,7 @@ _HOMES = {
     "export_onnx": "tl1bench.export",
     "load_compacted": "tl1bench.compaction",
     "measure": "tl1bench.measuring",
+    "tune": "tl1bench.tuning",
 }
 _ROOMS = ("datasets", "models", "optimizers", "penalties")
 
@@ -55,6 +57,7 @@ __all__ = [
     "models",
     "optimizers",
     "penalties",
+    "tune",
 ]
 
 if TYPE_CHECKING:
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from tl1bench.export import export_onnx
     from tl1bench.measuring import measure
     from tl1bench.optimizers import RMDA, ProximalAdam, ProximalSGD
+    from tl1bench.tuning import tune
 
 
 def __getattr__(name: str) -> Any:
