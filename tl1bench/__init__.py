@@ -30,6 +30,7 @@ _HOMES = {
     "ProximalSGD": "tl1bench.optimizers",
     "RMDA": "tl1bench.optimizers",
     "Tl1benchError": "tl1bench.errors",
+    "accuracy": "tl1bench.export",
     "compact": "tl1bench.compaction",
     "export_onnx": "tl1bench.export",
     "load_compacted": "tl1bench.compaction",
@@ -49,6 +50,7 @@ __all__ = [
     "ProximalAdam",
     "ProximalSGD",
     "Tl1benchError",
+    "accuracy",
     "compact",
     "datasets",
     "export_onnx",
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
         MeasurementError,
         Tl1benchError,
     )
-    from tl1bench.export import export_onnx
+    from tl1bench.export import accuracy, export_onnx
     from tl1bench.measuring import measure
     from tl1bench.optimizers import RMDA, ProximalAdam, ProximalSGD
     from tl1bench.tuning import tune

@@ -6,7 +6,7 @@ rule decides: candidates run interleaved in onnxruntime, and the winner has to w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -141,12 +141,8 @@ def tune(
 
 def _candidates(options: Options) -> list[Adapters]:
     """Each adapter alone: the layers that save most MACs, all at once, and whole alignments."""
-    found = []
-    for kind, saved in (("gather", options.gather), ("expand", options.expand)):
-        names = sorted(saved, key=lambda name: -saved[name])
-        groups = [frozenset({name}) for name in names[:_SINGLE]]
-        groups += [frozenset(names)] if len(names) > 1 else []
-        found += [Adapters(**{kind: group}) for group in groups]
+    found = [Adapters(gather=names) for names in _subsets(options.gather)]
+    found += [Adapters(expand=names) for names in _subsets(options.expand)]
     for vector in VECTORS:
         align = {
             name: min(-(-left // vector) * vector, full)
@@ -156,6 +152,12 @@ def _candidates(options: Options) -> list[Adapters]:
         found += [Adapters(align=align)] if align else []
         found += [Adapters(align={n: w}) for n, w in align.items()] if 1 < len(align) < 5 else []
     return [c for i, c in enumerate(found) if c not in found[:i]]
+
+
+def _subsets(saved: Mapping[str, int]) -> list[frozenset[str]]:
+    names = sorted(saved, key=lambda name: -saved[name])
+    alone = [frozenset({name}) for name in names[:_SINGLE]]
+    return [*alone, frozenset(names)] if len(names) > 1 else alone
 
 
 def _combined(paying: Sequence[Trial]) -> Adapters:

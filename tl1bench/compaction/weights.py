@@ -13,7 +13,6 @@ from tl1bench.compaction.channels import Bools, Flow, Ints
 from tl1bench.compaction.rules.affine import Site
 from tl1bench.compaction.rules.repairs import choose_representative
 
-
 Gather = float | frozenset[str] | None
 
 
@@ -112,7 +111,7 @@ def _gathered(node: fx.Node, site: Site, weight: Tensor, gather: Gather) -> Ints
 
 
 def live_columns(weight: Tensor) -> Bools:
-    """Inputs, of one group in normal form, to which some output gives a non-zero weight."""
+    """Mark the inputs to which some output gives a non-zero weight (one group, normal form)."""
     live: Bools = (weight != 0).any(dim=3).any(dim=1)[0].numpy()
     return live
 
