@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,10 +119,24 @@ def test_a_network_trained_elsewhere_is_compacted_exported_and_measured(tmp_path
     torch.export.save(program, tmp_path / "model.pt2")
     exported = call("export", "model.pt2", "-o", "dense.onnx", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
-    compacted = call("compact", "model.pt2", "-o", "small.onnx", cwd=tmp_path)
+    page = ("--report", "report.html")
+    compacted = call("compact", "model.pt2", "-o", "small.onnx", *page, cwd=tmp_path)
     assert compacted.returncode == 0, compacted.stderr
     assert "32 → 16" in compacted.stdout
     assert (tmp_path / "small.onnx").stat().st_size < (tmp_path / "dense.onnx").stat().st_size
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "model.pt2, compacted" in html
+    assert "32 → 16" in html
+    weights = (64 * 32 + 32 * 16 + 16 * 10, 64 * 16 + 16 * 16 + 16 * 10)
+    assert f"{weights[0]:,} → {weights[1]:,}" in html
+    assert f"{100 * weights[1] / weights[0]:.1f} %" in html
+    size = (tmp_path / "small.onnx").stat().st_size
+    assert f"→ {size / 1024:,.1f} KiB" in html
+    assert "95 % interval" in html
+    assert "outputs of 32 examples differ by" in html
+    # One file: nothing is fetched when it opens.
+    assert not {"src=", "<script", "http://", "https://", "@import"} & set(re.findall(
+        "src=|<script|https?://|@import", html))  # fmt: skip
     measured = call("measure", "dense.onnx", "small.onnx", cwd=tmp_path)
     assert measured.returncode == 0, measured.stderr
     assert "ratio_p50" in measured.stdout

@@ -89,7 +89,7 @@ def test_padding_is_called_by_its_name_and_never_beyond_the_dense_width(draft):
     small = draft[1].write(Adapters(align={"4.conv1": 1000}))
     assert width(small, "4.conv1") == (8, 16)
     (layer,) = [x for x in small.report.layers if x.name == "4.conv1"]
-    assert layer.kept_because == f"3 idle units: {PADDING}"
+    assert PADDING in layer.kept_because
     assert small.report.weights_after <= small.report.weights_before
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -13,9 +15,16 @@ from tl1bench.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from tl1bench.compaction import Compacted
 
-def compact_file(source: Path, target: Path) -> None:
+
+def compact_file(
+    source: Path, target: Path, report: Path | None = None, tuned: bool = False
+) -> None:
     """Compact the network of a .pt2 file into `target`, .pt2 or .onnx.
+
+    With `tuned`, adapters are switched on where a measurement here says that they pay. `report` is
+    where a page about it goes; for that both networks are measured.
 
     Raises
     ------
@@ -28,14 +37,69 @@ def compact_file(source: Path, target: Path) -> None:
     from tl1bench.export import export_onnx
 
     module, example = _read(source)
-    small = compact(module, example)
+    console, tuning = Console(), None
+    if tuned:
+        from tl1bench.tuning import tune
+
+        result = tune(module, example)
+        small, tuning = result.compacted, str(result.adapters)
+        console.print(str(result), markup=False, highlight=False)
+    else:
+        small = compact(module, example)
     if target.suffix == ".onnx":
         export_onnx(small.model, example, target)
     else:
         small.save(target)
-    console = Console()
     console.print(str(small.report), markup=False, highlight=False)
     console.print(f"Written: {target}")
+    if report is not None:
+        _report(source.name, module, small, report, tuning)
+        console.print(f"Written: {report}")
+
+
+def _report(
+    name: str, module: nn.Module, small: Compacted, target: Path, tuning: str | None
+) -> None:
+    from tl1bench.cli import _page
+    from tl1bench.export import export_onnx
+    from tl1bench.measuring import measure
+
+    inputs = small.example_inputs
+    difference, examples = _difference(module, small)
+    with TemporaryDirectory(prefix="tl1bench-") as folder:
+        paths = [Path(folder) / f"{label}.onnx" for label in ("full", "compact")]
+        networks = (module, small.model)
+        files = [export_onnx(m, inputs, p) for m, p in zip(networks, paths, strict=True)]
+        latency = measure(paths, memory_of=())
+    findings = _page.Findings(name, small.report, difference, examples, *files, latency, tuning)
+    _page.write(findings, target)
+
+
+def _difference(module: nn.Module, small: Compacted) -> tuple[float, int]:
+    """Compare both networks in float64 on the example inputs and noise like them."""
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    inputs = []
+    for x in small.example_inputs:
+        x = x[torch.arange(32) % len(x)]
+        if x.is_floating_point():
+            x = x.double()
+            noise = torch.randn(x.shape, generator=random, dtype=x.dtype) * x.std() + x.mean()
+            x = torch.where(torch.arange(32).reshape(-1, *[1] * (x.dim() - 1)) < 16, x, noise)
+        inputs.append(x)
+    with torch.no_grad():
+        full = _leaves(copy.deepcopy(module).double()(*inputs))
+        left = _leaves(copy.deepcopy(small.model).double()(*inputs))
+    gaps = [float((a - b).abs().max() / a.abs().max().clamp(min=1))
+            for a, b in zip(full, left, strict=True)]  # fmt: skip
+    return max(gaps), 32
+
+
+def _leaves(value: Any) -> list[Tensor]:
+    from torch.utils import _pytree
+
+    return list(_pytree.tree_leaves(value))
 
 
 def export_file(source: Path, target: Path) -> None:
