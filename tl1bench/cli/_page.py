@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 class Findings:
     """What was done to one network and what was measured.
 
-    `difference` is max |small − full| / max(1, max |full|) in float64 over `examples` examples;
-    `latency` compares the files of `dense` and `small`, in this order.
+    `equality` is a sentence; `latency` compares the files of `dense` and `small`, in this order.
     """
 
     source: str
     report: Report
-    difference: float
-    examples: int
+    equality: str
     dense: ExportReport
     small: ExportReport
     latency: Measurement
@@ -72,8 +70,7 @@ def _facts(f: Findings) -> list[tuple[str, str]]:
     machine, row = f.latency.machine, _row(f.latency)
     protocol = machine["protocol"]
     facts = [
-        ("same function", f"outputs of {f.examples} examples differ by {f.difference:.1e} at most, "
-         "in float64, relative to the largest"),
+        ("same function", f.equality),
         ("same in ONNX", f"onnxruntime and torch differ by {f.small.max_rel_difference:.1e} at "
          f"most, batches of 1 and 7; opset {f.small.opset}"),
         ("latency", f"p50 {row['p50_us']:.1f} µs against {_row(f.latency, 0)['p50_us']:.1f} µs, "

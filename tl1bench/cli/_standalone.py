@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tl1bench.compaction import Compacted
+    from tl1bench.compaction.adapters import Adapters
 
 
 def compact_file(
-    source: Path, target: Path, report: Path | None = None, tuned: bool = False
+    source: Path, target: Path, page: Path | None = None, tuning: bool = False
 ) -> None:
     """Compact the network of a .pt2 file into `target`, .pt2 or .onnx.
 
-    With `tuned`, adapters are switched on where a measurement here says that they pay. `report` is
-    where a page about it goes; for that both networks are measured.
+    With `tuning`, adapters are switched on where a measurement here says that they pay. `page` is
+    where an HTML page about it goes; for that both networks are measured.
 
     Raises
     ------
@@ -37,63 +38,90 @@ def compact_file(
     from tl1bench.export import export_onnx
 
     module, example = _read(source)
-    console, tuning = Console(), None
-    if tuned:
+    console = Console(soft_wrap=True)
+    tuned = None
+    if tuning:
         from tl1bench.tuning import tune
 
-        result = tune(module, example)
-        small, tuning = result.compacted, str(result.adapters)
-        console.print(str(result), markup=False, highlight=False)
-    else:
-        small = compact(module, example)
+        tuned = tune(module, example)
+        console.print(str(tuned), markup=False, highlight=False)
+    small = compact(module, example) if tuned is None else tuned.compacted
     if target.suffix == ".onnx":
         export_onnx(small.model, example, target)
     else:
         small.save(target)
     console.print(str(small.report), markup=False, highlight=False)
     console.print(f"Written: {target}")
-    if report is not None:
-        _report(source.name, module, small, report, tuning)
-        console.print(f"Written: {report}")
+    if page is not None:
+        _write_page(page, source.name, module, small, None if tuned is None else tuned.adapters)
+        console.print(f"Written: {page}")
 
 
-def _report(
-    name: str, module: nn.Module, small: Compacted, target: Path, tuning: str | None
+def _write_page(
+    page: Path, name: str, module: nn.Module, small: Compacted, adapters: Adapters | None
 ) -> None:
     from tl1bench.cli import _page
     from tl1bench.export import export_onnx
     from tl1bench.measuring import measure
 
     inputs = small.example_inputs
-    difference, examples = _difference(module, small)
+    equality = _equality(module, small, adapters)
     with TemporaryDirectory(prefix="tl1bench-") as folder:
-        paths = [Path(folder) / f"{label}.onnx" for label in ("full", "compact")]
-        networks = (module, small.model)
-        files = [export_onnx(m, inputs, p) for m, p in zip(networks, paths, strict=True)]
-        latency = measure(paths, memory_of=())
-    findings = _page.Findings(name, small.report, difference, examples, *files, latency, tuning)
-    _page.write(findings, target)
+        before, after = Path(folder) / "full.onnx", Path(folder) / "compact.onnx"
+        dense, compacted = (
+            export_onnx(m, inputs, p) for m, p in ((module, before), (small.model, after))
+        )
+        latency = measure([before, after], memory_of=())
+    tuning = None if adapters is None else str(adapters)
+    findings = _page.Findings(name, small.report, equality, dense, compacted, latency, tuning)
+    _page.write(findings, page)
 
 
-def _difference(module: nn.Module, small: Compacted) -> tuple[float, int]:
-    """Compare both networks in float64 on the example inputs and noise like them."""
+def _equality(module: nn.Module, small: Compacted, adapters: Adapters | None) -> str:
+    """Say how far the networks differ on the example inputs and on noise like them.
+
+    In float64 constants fold without rounding, so the same compaction is done again there.
+    """
+    import torch
+
+    from tl1bench.compaction.adapters import Adapters, Draft
+    from tl1bench.errors import CompactionError
+
+    networks, kind = (module, small.model), "the network's own precision"
+    inputs = _examples(small.example_inputs)
+    wide = [x.double() if x.is_floating_point() else x for x in inputs]
+    try:
+        full = copy.deepcopy(module).double()
+        draft = Draft(full, tuple(wide))
+        networks = (full, draft.write(adapters or Adapters()).model)
+        inputs, kind = wide, "float64"
+    except CompactionError:
+        pass  # A type is written into the traced network: it runs in that one only.
+    with torch.no_grad():
+        outputs = [_leaves(network(*inputs)) for network in networks]
+    difference = max(
+        float((a - b).abs().max() / a.abs().max().clamp(min=1))
+        for a, b in zip(*outputs, strict=True)
+    )
+    return (
+        f"outputs for {len(inputs[0])} examples, half of them noise, differ by {difference:.1e} at "
+        f"most, in {kind}, relative to the largest"
+    )
+
+
+def _examples(given: Sequence[Tensor], count: int = 32) -> list[Tensor]:
+    """Return `count` inputs: the given ones repeated, then noise of their mean and deviation."""
     import torch
 
     random = torch.Generator().manual_seed(0)
     inputs = []
-    for x in small.example_inputs:
-        x = x[torch.arange(32) % len(x)]
+    for x in given:
+        repeated = x[torch.arange(count) % len(x)]
         if x.is_floating_point():
-            x = x.double()
-            noise = torch.randn(x.shape, generator=random, dtype=x.dtype) * x.std() + x.mean()
-            x = torch.where(torch.arange(32).reshape(-1, *[1] * (x.dim() - 1)) < 16, x, noise)
-        inputs.append(x)
-    with torch.no_grad():
-        full = _leaves(copy.deepcopy(module).double()(*inputs))
-        left = _leaves(copy.deepcopy(small.model).double()(*inputs))
-    gaps = [float((a - b).abs().max() / a.abs().max().clamp(min=1))
-            for a, b in zip(full, left, strict=True)]  # fmt: skip
-    return max(gaps), 32
+            noise = torch.randn(repeated.shape, generator=random, dtype=x.dtype)
+            repeated[count // 2 :] = (noise * x.std() + x.mean())[count // 2 :]
+        inputs.append(repeated)
+    return inputs
 
 
 def _leaves(value: Any) -> list[Tensor]:
