@@ -1,12 +1,18 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from tl1bench import cli, models
+from tl1bench.cli import _standalone
+from tl1bench.errors import CompactionError, ConfigError, ExportError
 
 ROOT = Path(__file__).parent.parent
 
@@ -113,13 +119,71 @@ def test_a_network_trained_elsewhere_is_compacted_exported_and_measured(tmp_path
     torch.export.save(program, tmp_path / "model.pt2")
     exported = call("export", "model.pt2", "-o", "dense.onnx", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
-    compacted = call("compact", "model.pt2", "-o", "small.onnx", cwd=tmp_path)
+    page = ("--report", "report.html")
+    compacted = call("compact", "model.pt2", "-o", "small.onnx", *page, cwd=tmp_path)
     assert compacted.returncode == 0, compacted.stderr
     assert "32 → 16" in compacted.stdout
     assert (tmp_path / "small.onnx").stat().st_size < (tmp_path / "dense.onnx").stat().st_size
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "model.pt2, compacted" in html
+    assert "32 → 16" in html
+    weights = (64 * 32 + 32 * 16 + 16 * 10, 64 * 16 + 16 * 16 + 16 * 10)
+    assert f"{weights[0]:,} → {weights[1]:,}" in html
+    assert f"{100 * weights[1] / weights[0]:.1f} %" in html
+    size = (tmp_path / "small.onnx").stat().st_size
+    assert f"→ {size / 1024:,.1f} KiB" in html
+    assert "95 % interval" in html
+    found = re.search(r"outputs for 32 examples.* differ by (\S+) at most, in float64", html)
+    assert found is not None
+    assert float(found[1]) < 1e-12
+    # One file: nothing is fetched when it opens.
+    assert not {"src=", "<script", "http://", "https://", "@import"} & set(re.findall(
+        "src=|<script|https?://|@import", html))  # fmt: skip
     measured = call("measure", "dense.onnx", "small.onnx", cwd=tmp_path)
     assert measured.returncode == 0, measured.stderr
     assert "ratio_p50" in measured.stdout
+
+
+def save(network: nn.Module, batch: int, path: Path) -> None:
+    torch.export.save(torch.export.export(network, (torch.rand(batch, 1, 8, 8),)), path)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_network_exported_for_one_batch_size_gets_a_free_one(tmp_path: Path, batch: int) -> None:
+    network = models.build("resnet", (1, 8, 8), 10, seed=0).eval()
+    save(network, batch, tmp_path / "model.pt2")
+    _standalone.export_file(tmp_path / "model.pt2", tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    x = torch.rand(9, 1, 8, 8)
+    found = session.run(None, {"x": x.numpy()})[0]
+    np.testing.assert_allclose(found, network(x).detach().numpy(), atol=1e-5)
+
+
+def test_a_network_that_computed_with_its_batch_size_is_refused(tmp_path: Path) -> None:
+    class Sized(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(x.shape[0], 8, 8).sum(2).reshape(x.shape[0] * 8)
+
+    save(Sized(), 4, tmp_path / "model.pt2")
+    with pytest.raises(ConfigError, match="exported for batches of 4 alone: export it with"):
+        _standalone.compact_file(tmp_path / "model.pt2", tmp_path / "small.onnx")
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(1), nn.Dropout(0.5)])
+def test_a_network_exported_in_train_mode_is_refused(tmp_path: Path, layer: nn.Module) -> None:
+    save(nn.Sequential(layer, nn.Flatten(), nn.Linear(64, 2)).train(), 4, tmp_path / "model.pt2")
+    said = "exported in train mode .*: export it again after model.eval"
+    with pytest.raises(CompactionError, match=said):
+        _standalone.compact_file(tmp_path / "model.pt2", tmp_path / "small.onnx")
+    with pytest.raises(ExportError, match=said):
+        _standalone.export_file(tmp_path / "model.pt2", tmp_path / "small.onnx")
+    assert [f.name for f in tmp_path.iterdir()] == ["model.pt2"]
+
+
+def test_a_norm_without_running_statistics_has_no_mode(tmp_path: Path) -> None:
+    layer = nn.InstanceNorm2d(1)
+    save(nn.Sequential(layer, nn.Flatten(), nn.Linear(64, 2)).train(), 4, tmp_path / "model.pt2")
+    _standalone.export_file(tmp_path / "model.pt2", tmp_path / "model.onnx")
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
 import tl1bench.export
 from tl1bench.compaction import compact
 from tl1bench.errors import ExportError
-from tl1bench.export import export_onnx
+from tl1bench.export import accuracy, export_onnx
 
 
 class Mixed(nn.Module):
@@ -158,6 +159,106 @@ def test_a_wrong_file_is_never_written(lenet, tmp_path, monkeypatch):
     with pytest.raises(ExportError, match="differs from torch"):
         export_onnx(lenet, torch.randn(2, 1, 8, 8), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """A network that tells the digits apart, with data it has not seen."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    x = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
+    y = torch.tensor(labels)
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(192, 10),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    for rows in torch.arange(1200).repeat(4).split(100):
+        optimizer.zero_grad()
+        F.cross_entropy(network(x[rows]), y[rows]).backward()
+        optimizer.step()
+    return network.eval(), (x[:300], y[:300]), (x[1200:], y[1200:])
+
+
+def test_int8_is_smaller_and_its_accuracy_is_measured(classifier, tmp_path):
+    network, (x, _), (unseen, labels) = classifier
+    full = export_onnx(network, x[:2], tmp_path / "full.onnx")
+    report = export_onnx(network, x[:2], tmp_path / "q.onnx", precision="int8", calibration=x)
+    assert (full.precision, full.agreement) == ("float32", None)
+    assert report.precision == "int8"
+    assert report.size_bytes == (tmp_path / "q.onnx").stat().st_size < full.size_bytes
+    # 8 bits are another function, though a close one.
+    assert full.max_rel_difference < report.max_rel_difference < 0.2
+    assert 0.97 < report.agreement <= 1
+    with torch.no_grad():
+        torchs = (network(unseen).argmax(1) == labels).float().mean().item()
+    assert accuracy(tmp_path / "full.onnx", unseen, labels) == pytest.approx(torchs, abs=1e-3)
+    assert abs(accuracy(tmp_path / "q.onnx", unseen, labels) - torchs) < 0.03
+    assert accuracy(tmp_path / "q.onnx", unseen, (labels + 1) % 10) < 0.1
+    graph = onnx.load(tmp_path / "q.onnx").graph
+    kinds = [node.op_type for node in graph.node]
+    assert "QuantizeLinear" in kinds
+    assert "BatchNormalization" not in kinds
+    assert {t.data_type for t in graph.initializer} >= {onnx.TensorProto.INT8}
+    assert graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert len(run(tmp_path / "q.onnx", unseen[:5])) == 5
+
+
+def test_int8_without_fitting_calibration_data_is_refused(classifier, tmp_path):
+    network, (x, y), _ = classifier
+    path = tmp_path / "q.onnx"
+    with pytest.raises(ExportError, match="needs calibration data"):
+        export_onnx(network, x, path, precision="int8")
+    with pytest.raises(ExportError, match="must look like the example inputs"):
+        export_onnx(network, x, path, precision="int8", calibration=x[:, :, :4])
+    with pytest.raises(ExportError, match="Unknown precision 'int4'"):
+        export_onnx(network, x, path, precision="int4")
+    with pytest.raises(ExportError, match="for precision"):
+        export_onnx(network, x, path, calibration=x)
+    with pytest.raises(ExportError, match="is not there"):
+        accuracy(path, x, y)
+    assert not list(tmp_path.iterdir())
+
+
+def test_padding_with_a_number_is_written_directly(tmp_path):
+    class Padded(nn.Module):
+        def forward(self, x):
+            return F.pad(x, (2, 0, 1, 3, 0, 1), value=0.5)
+
+    x = torch.randn(3, 2, 4, 4)
+    export_onnx(Padded(), x, tmp_path / "net.onnx", writer="direct")
+    np.testing.assert_array_equal(run(tmp_path / "net.onnx", x), Padded()(x).numpy())
+
+
+FAMILIES = (
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
+    "inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small",
+    "regnet_x_400mf", "regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5",
+    "squeezenet1_0", "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_32", "wide_resnet50_2",
+)  # fmt: skip
+SIZES = {"inception_v3": 299, "maxvit_t": 224, "vit_b_32": 224, "alexnet": 64, "googlenet": 64}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_of_torchvision_is_exported(tmp_path, name, record_property):
+    torch.manual_seed(0)
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    network = getattr(torchvision.models, name)(num_classes=10, **options).eval()
+    size = SIZES.get(name, 64)
+    report = export_onnx(network, torch.rand(2, 3, size, size), tmp_path / "net.onnx")
+    record_property("export", f"{name} {report.writer} {report.max_rel_difference:.1e}")
+    assert report.max_rel_difference < 1e-4
+    assert [f.name for f in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_the_families_are_all_that_torchvision_classifies_with():
+    modules = {torchvision.models.get_model_builder(n).__module__
+               for n in torchvision.models.list_models(torchvision.models)}  # fmt: skip
+    here = {torchvision.models.get_model_builder(n).__module__ for n in FAMILIES}
+    assert here == modules
 
 
 def test_what_cannot_be_exported_is_refused_in_one_sentence(tmp_path):

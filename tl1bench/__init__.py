@@ -5,6 +5,7 @@ The flow goes one way: params.yaml → data → train → compact → export →
 * `penalties` hold value and proximal operator of each regulariser, one file each;
 * `ProximalSGD`, `ProximalAdam` and `RMDA` are torch optimisers that make exact zeros with them;
 * `compact` removes every neuron that provably cannot matter and changes nothing else;
+* `tune` does so too, and adds indices or padding where they are faster by measurement;
 * `export_onnx` writes one ONNX file, checked against torch;
 * `measure` times such files in processes without torch.
 
@@ -29,10 +30,12 @@ _HOMES = {
     "ProximalSGD": "tl1bench.optimizers",
     "RMDA": "tl1bench.optimizers",
     "Tl1benchError": "tl1bench.errors",
+    "accuracy": "tl1bench.export",
     "compact": "tl1bench.compaction",
     "export_onnx": "tl1bench.export",
     "load_compacted": "tl1bench.compaction",
     "measure": "tl1bench.measuring",
+    "tune": "tl1bench.tuning",
 }
 _ROOMS = ("datasets", "models", "optimizers", "penalties")
 
@@ -47,6 +50,7 @@ __all__ = [
     "ProximalAdam",
     "ProximalSGD",
     "Tl1benchError",
+    "accuracy",
     "compact",
     "datasets",
     "export_onnx",
@@ -55,6 +59,7 @@ __all__ = [
     "models",
     "optimizers",
     "penalties",
+    "tune",
 ]
 
 if TYPE_CHECKING:
@@ -68,9 +73,10 @@ if TYPE_CHECKING:
         MeasurementError,
         Tl1benchError,
     )
-    from tl1bench.export import export_onnx
+    from tl1bench.export import accuracy, export_onnx
     from tl1bench.measuring import measure
     from tl1bench.optimizers import RMDA, ProximalAdam, ProximalSGD
+    from tl1bench.tuning import tune
 
 
 def __getattr__(name: str) -> Any:

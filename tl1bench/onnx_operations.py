@@ -200,6 +200,18 @@ def _gather(w: Writer, node: fx.Node) -> None:
     w.emit(node, "Gather", [w.name(g["self"]), w.name(g["index"])], axis=int(g["dim"]))
 
 
+def _pad(w: Writer, node: fx.Node) -> None:
+    g, count = _given(node), node.meta["val"].dim()
+    if g.get("mode", "constant") != "constant" or not all(isinstance(p, int) for p in g["pad"]):
+        raise Unsupported
+    pairs = list(g["pad"])
+    # torch lists (before, behind) from the last dimension on; ONNX all befores, then all behinds.
+    pairs += [0] * (2 * count - len(pairs))
+    ends = [*pairs[0::2][::-1], *pairs[1::2][::-1]]
+    value = w.operand(float(g["value"] or 0), node)
+    w.emit(node, "Pad", [w.name(g["self"]), w.integers(ends), value])
+
+
 def _permute(w: Writer, node: fx.Node) -> None:
     g = _given(node)
     count = node.meta["val"].dim()
@@ -231,5 +243,6 @@ OPERATIONS: dict[str, Callable[[Writer, fx.Node], None]] = {
     "hardtanh": _clip, "clamp": _clip, "relu6": _clip, "silu": _silu,
     **dict.fromkeys(("dropout", "contiguous", "alias", "detach", "clone"), _same),
     "cat": _cat, "slice": _slice, "index_select": _gather, "permute": _permute,
+    "constant_pad_nd": _pad, "pad": _pad,
     **dict.fromkeys(("softmax", "log_softmax", "_softmax", "_log_softmax"), _softmax),
 }  # fmt: skip

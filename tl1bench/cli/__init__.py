@@ -132,12 +132,18 @@ def train(
         stage.run(config, problem, method)
 
 
-@app.command(epilog="Example: tl1bench compact model.pt2 -o small.onnx")
+@app.command(epilog="Example: tl1bench compact model.pt2 -o small.onnx --report report.html")
 def compact(
     model: Annotated[Path | None, typer.Argument(help="A .pt2 file (torch.export.save).")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A .onnx or .pt2 file.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--report", help="An .html file: what went, and what it brought.")
+    ] = None,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Add indices or padding that are faster by measurement.")
+    ] = False,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Remove every unit that provably cannot matter, and change nothing else."""
@@ -148,7 +154,7 @@ def compact(
             raise ConfigError("Say where the smaller network goes by --output small.onnx.")
         from tl1bench.cli import _standalone
 
-        _standalone.compact_file(model, output)
+        _standalone.compact_file(model, output, page, tune)
         return
     from tl1bench import account
     from tl1bench.stages import compact as stage

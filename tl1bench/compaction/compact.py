@@ -18,6 +18,7 @@ from tl1bench.compaction.emit import Emitter
 from tl1bench.compaction.graph import read, trace
 from tl1bench.compaction.report import Report, make_report
 from tl1bench.compaction.rules import rule_of
+from tl1bench.compaction.weights import Gather
 from tl1bench.errors import CompactionError
 from tl1bench.files import atomic_path
 
@@ -84,8 +85,8 @@ class Compactor:
         keep = decide(state)
         attempts = [(keep, True, gather), (keep, True, None), (keep | True, False, None)]
         for attempt in attempts if gather is not None else attempts[1:]:
-            small, report = _write(state, *attempt)
-            if report.macs_after <= report.macs_before and _size(small) <= _given(state):
+            small, report = write(state, *attempt)
+            if report.macs_after <= report.macs_before and size(small) <= given(state):
                 break
         return Compacted(small, report, self._inputs)
 
@@ -136,22 +137,24 @@ def load_compacted(path: str | Path) -> fx.GraphModule:
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise CompactionError(f"{path} is no compacted network ({error}).") from error
     state = analyse(read(program), rule_of)
-    return _write(state, decide(state) | True, False, None)[0]
+    return write(state, decide(state) | True, False, None)[0]
 
 
-def _write(
-    state: Analysis, keep: Bools, folding: bool, gather: float | None
+def write(
+    state: Analysis, keep: Bools, folding: bool, gather: Gather
 ) -> tuple[fx.GraphModule, Report]:
+    """Write the compact module and the report of what was done."""
     emitter = Emitter(state, keep, folding, gather)
     module = emitter.run()
     written = {n.name for n in module.graph.nodes if n.op == "call_function"}
     return module, make_report(state, keep, emitter, written)
 
 
-def _size(module: nn.Module) -> int:
+def size(module: nn.Module) -> int:
     """Numbers stored in a module."""
     return sum(t.numel() for t in module.state_dict().values())
 
 
-def _given(state: Analysis) -> int:
+def given(state: Analysis) -> int:
+    """Numbers stored in the model that was traced."""
     return sum(state.traced.static[node].numel() for node in state.traced.names)

@@ -15,13 +15,13 @@ from tl1bench.compaction.channels import Bools, Flow, Ints
 from tl1bench.compaction.graph import is_batch
 from tl1bench.compaction.rules import rule_of
 from tl1bench.compaction.rules.affine import Site
-from tl1bench.compaction.weights import Adapted, adapt
+from tl1bench.compaction.weights import Adapted, Gather, adapt
 
 
 class Emitter:
     """Writes one compact graph; the rules call it for what they need."""
 
-    def __init__(self, state: Analysis, keep: Bools, folding: bool, gather: float | None) -> None:
+    def __init__(self, state: Analysis, keep: Bools, folding: bool, gather: Gather) -> None:
         self.state, self.keep, self.folding, self.gather = state, keep, folding, gather
         self.graph = fx.Graph()
         self.root = nn.Module()
@@ -163,10 +163,9 @@ class Emitter:
         left = adapt(node, site, self.state, self.keep, self.folding, self.gather)
         self.layers[node] = left
         if left.gather is not None:
-            axis = node.meta["val"].dim() - 1
             index = self._register(f"{node.name}_index", torch.from_numpy(left.gather), False)
             source = self.graph.call_function(
-                torch.ops.aten.index_select.default, (source, axis, index)
+                torch.ops.aten.index_select.default, (source, site.axis, index)
             )
         weight = self.tensor(site.matrix, left.weight)
         bias = None

@@ -81,14 +81,42 @@ class Traced:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put `model` in eval mode for a while; every submodule's own flag comes back afterwards."""
+    """Put `model` in eval mode for a while; every submodule's own flag comes back afterwards.
+
+    The module of an exported program has but the mode that it was exported in.
+
+    Raises
+    ------
+    CompactionError
+        When that is train mode.
+    """
     flags = [(module, module.training) for module in model.modules()]
-    model.eval()
+    try:
+        model.eval()
+    except NotImplementedError:
+        _check_exported_mode(model)
     try:
         yield
     finally:
         for module, flag in flags:
             module.training = flag
+
+
+def _check_exported_mode(model: nn.Module) -> None:
+    calls = model.graph.nodes if isinstance(model, fx.GraphModule) else ()
+    for node in calls:
+        target = node.target
+        if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
+            continue
+        given = {**dict(zip((a.name for a in target._schema.arguments), node.args, strict=False)),
+                 **node.kwargs}  # fmt: skip
+        # A BatchNorm without running statistics uses those of the batch in both modes.
+        own = given.get("running_mean", given) is None
+        if not own and (given.get("training") is True or given.get("train") is True):
+            raise CompactionError(
+                f"The program was exported in train mode (see its {op_name(node)} {node.name!r}): "
+                "export it again after model.eval()."
+            )
 
 
 def op_name(node: fx.Node) -> str:
@@ -147,6 +175,8 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
             )  # fmt: skip
             if not _functional(program.graph):
                 program = program.run_decompositions({})
+    except CompactionError:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise CompactionError(

@@ -13,6 +13,8 @@ from tl1bench.compaction.channels import Bools, Flow, Ints
 from tl1bench.compaction.rules.affine import Site
 from tl1bench.compaction.rules.repairs import choose_representative
 
+Gather = float | frozenset[str] | None
+
 
 @dataclass(frozen=True, eq=False)
 class Adapted:
@@ -26,14 +28,14 @@ class Adapted:
 
 
 def adapt(
-    node: fx.Node, site: Site, state: Analysis, keep: Bools, folding: bool, gather: float | None
+    node: fx.Node, site: Site, state: Analysis, keep: Bools, folding: bool, gather: Gather
 ) -> Adapted:
     """Slice and fold the weights of one call.
 
     Rows that nobody needs become zero with the constant as bias. Constant inputs that are dropped
     go to the bias, or where zero padding is seen to a constant input that stays:
-    W[:, r] += W[:, j]·c_j/c_r. `gather` is the share of zero input columns of a linear layer from
-    which on they are left out by an index_select.
+    W[:, r] += W[:, j]·c_j/c_r. `gather` says where zero input columns are left out by an
+    index_select: from which share of them on in linear layers, or in which calls.
     """
     source, result = state.along(site.source, site.axis), state.flows[node]
     inside, outside = keep[source.ids], keep[result.ids]
@@ -47,8 +49,8 @@ def adapt(
         weight, bias = _fold(site, source, result, inside, weight, bias)
     picked, groups = _slice(site, weight, inside, outside)
     chosen = None
-    if gather is not None and folding and site.groups == 1 and site.axis > 0 and not site.shared:
-        chosen = _gathered(site, picked, gather)
+    if folding and site.groups == 1 and site.axis > 0 and not site.shared:
+        chosen = _gathered(node, site, picked, gather)
         if chosen is not None:
             picked = picked[:, :, torch.from_numpy(chosen)]
     if bias is not None and not outside.all():
@@ -97,14 +99,21 @@ def _slice(site: Site, weight: Tensor, inside: Bools, outside: Bools) -> tuple[T
     return torch.stack(blocks), len(groups)
 
 
-def _gathered(site: Site, weight: Tensor, share: float) -> Ints | None:
-    if site.convolution:
+def _gathered(node: fx.Node, site: Site, weight: Tensor, gather: Gather) -> Ints | None:
+    if gather is None or (isinstance(gather, float) and site.convolution):
         return None
-    live = (weight != 0).any(dim=3).any(dim=1)[0].numpy()
-    if live.all() or 1 - live.mean() < share:
+    live = live_columns(weight)
+    dead = 1 - live.mean()
+    if not dead or (dead < gather if isinstance(gather, float) else node.name not in gather):
         return None
     live[0] |= not live.any()
     return np.flatnonzero(live)
+
+
+def live_columns(weight: Tensor) -> Bools:
+    """Mark the inputs to which some output gives a non-zero weight (one group, normal form)."""
+    live: Bools = (weight != 0).any(dim=3).any(dim=1)[0].numpy()
+    return live
 
 
 def _stored(site: Site, weight: Tensor, state: Analysis) -> Tensor:

@@ -9,6 +9,7 @@ from tl1bench.compaction.graph import op_name
 from tl1bench.compaction.rules import (
     affine,
     binary,
+    expand,
     joints,
     layout,
     normalise,
@@ -27,6 +28,8 @@ def rule_of(node: fx.Node) -> Rule:
     """Return the rule for a call; the opaque one when there is none."""
     if op_name(node) == "getitem":
         return joints.ITEM
+    if node.target is expand.widen:
+        return expand.EXPAND
     if not isinstance(node.target, torch._ops.OpOverload):
         return opaque.SCALAR
     return _RULES.get(op_name(node), opaque.OPAQUE)
