@@ -144,7 +144,7 @@ def first_step_seconds() -> tuple[float, float]:
 
 
 def assert_right(network: str, penalty: str) -> None:
-    """Fail unless one step is a gradient step and then the prox of each group, gathered."""
+    """Fail unless a step is a gradient step and then the prox of gathered groups and weights."""
     import torch
 
     from tl1bench import neurons, penalties
@@ -158,9 +158,17 @@ def assert_right(network: str, penalty: str) -> None:
         for name, p in parameters.items()
         if p.grad is not None
     }
-    for block in neurons.groups(model, x[:2]):
-        own = penalties.load(penalty, lam=LAM).at_layer(block.layer, block.layers)
-        block.scatter_(expected, own.prox(block.gather(expected), LR))
+    whole = penalties.load(penalty, lam=LAM)
+    names, blocks = neurons.weight_layers(model), neurons.groups(model, x[:2])
+    of_layer = [whole.at_layer(i, len(names)).stages() for i in range(len(names))]
+    for turn, stage in enumerate(of_layer[0]):
+        if stage.elementwise:
+            for name, stages in zip(names, of_layer, strict=True):
+                expected[name] = stages[turn].prox(expected[name], LR)
+        else:
+            for block in blocks:
+                z = block.gather(expected)
+                block.scatter_(expected, of_layer[block.layer][turn].prox(z, LR))
     step()
     for name, p in parameters.items():
         torch.testing.assert_close(p.detach(), expected[name], rtol=1e-5, atol=1e-6)
