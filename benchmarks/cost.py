@@ -290,7 +290,9 @@ def main() -> None:
     """Print the table, row by row as it is measured."""
     prepare()
     for subject, where, who, number, limit in _rows():
-        verdict = "" if limit is None else f"  at most {limit:<5g} {'yes' if number <= limit else 'NO'}"
+        verdict = (
+            "" if limit is None else f"  at most {limit:<5g} {'yes' if number <= limit else 'NO'}"
+        )
         sys.stdout.write(f"{subject:26} {where:22} {who:26} {number:7.3f}{verdict}\n")
         sys.stdout.flush()
 
