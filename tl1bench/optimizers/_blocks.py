@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -64,13 +64,13 @@ def layered(tensor: Tensor, dim: int) -> Tensor | None:
 
     None where the tensor has holes or overlaps.
     """
-    order = range(tensor.dim())
+    order: Sequence[int] = range(tensor.dim())
     if not tensor.is_contiguous():
         order = sorted(order, key=lambda d: (tensor.stride(d), tensor.size(d)), reverse=True)
     dense = tensor.permute(*order)
     if not dense.is_contiguous():
         return None
-    at = list(order).index(dim)
+    at = order.index(dim)
     return dense.view(math.prod(dense.shape[:at]), dense.shape[at], -1)
 
 
