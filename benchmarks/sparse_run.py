@@ -36,7 +36,7 @@ def budget(epochs: float, shrink_every: int) -> Budget:
         lr=0.5,
         debias_lr=0.3,
         hold=0.6,
-        ramp=0.05,
+        ramp=0.02,
         shrink_every=shrink_every,
         curve_points=12,
     )
@@ -81,7 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=float, default=12)
-    parser.add_argument("--shrink-every", type=int, default=20)
+    parser.add_argument("--shrink-every", type=int, default=10)
     parser.add_argument("--only", choices=("dense", "sparse"))
     chosen = parser.parse_args()
     training.prepare_process()
