@@ -1,49 +1,41 @@
-"""The whole optimiser step as a ratio to torch.optim.SGD's in the same process."""
+"""The whole optimiser step as a ratio to torch.optim.SGD's, and what compiling costs."""
 
-import time
+from benchmarks.cost import (
+    NETWORKS,
+    PENALTIES,
+    assert_right,
+    first_step_seconds,
+    optimizer_steps,
+    prepare,
+)
 
-NETWORKS = {"lenet300": ("mlp", {}), "lenet5": ("lenet5", {})}
-PENALTIES = ["none", "l1", "tl1", "sparse_group_lasso", "integrated_tl1"]
 
+class OptimizerStep:
+    """ProximalSGD against torch.optim.SGD(momentum, foreach), in turns in one process."""
 
-class Step:
-    """Median over alternating blocks of steps: ours / torch.optim.SGD(momentum, foreach)."""
-
-    params = (PENALTIES, list(NETWORKS))
+    params = (list(PENALTIES), list(NETWORKS))
     param_names = ("penalty", "network")
-    version = "1"
+    version = "2"
     unit = "ratio"
+    timeout = 300
 
     def setup(self, penalty: str, network: str) -> None:
-        import torch
+        prepare()
+        assert_right(network, penalty)
 
-        from tl1bench import ProximalSGD, models, penalties
+    def track_ratio_to_sgd(self, penalty: str, network: str) -> float:
+        return optimizer_steps(network, penalty)[penalty]
 
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-        name, options = NETWORKS[network]
-        self.steps = []
-        for ours in (True, False):
-            model = models.build(name, (1, 28, 28), 10, seed=0, **options)
-            x = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-            torch.nn.functional.cross_entropy(model(x), torch.arange(8)).backward()
-            optimizer = (
-                ProximalSGD(model, penalties.load(penalty, lam=1e-6), lr=0.1, example_inputs=x)
-                if ours
-                else torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, foreach=True)
-            )
-            self.steps.append(optimizer.step)
 
-    def track_ratio_to_sgd(self, penalty: str, network: str) -> float:  # noqa: ARG002
-        import numpy as np
+class FirstStep:
+    """The first step of a fresh process: kernels are compiled once a machine, then kept."""
 
-        ratios = []
-        for _ in range(30):
-            seconds = []
-            for step in self.steps:
-                began = time.perf_counter()
-                for _ in range(20):
-                    step()
-                seconds.append(time.perf_counter() - began)
-            ratios.append(seconds[0] / seconds[1])
-        return float(np.median(ratios))
+    version = "1"
+    unit = "seconds"
+    timeout = 300
+
+    def track_with_an_empty_cache(self) -> float:
+        return first_step_seconds()[0]
+
+    def track_with_a_full_cache(self) -> float:
+        return first_step_seconds()[1]

@@ -36,8 +36,16 @@ def test_a_kernel_is_built_once_and_kept(own_cache: Path) -> None:
 
 def test_a_kept_kernel_needs_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled.library(SOURCE)
+    compiled._library.cache_clear()
     monkeypatch.setenv("CC", "/no/such/compiler")
     assert compiled.library(SOURCE).answer() == 42
+
+
+def test_a_process_looks_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compiled.library(SOURCE)
+    monkeypatch.setenv("TL1BENCH_CACHE", str(own_cache / "elsewhere"))
+    assert compiled.library(SOURCE) is first
+    assert not (own_cache / "elsewhere").exists()
 
 
 def test_a_damaged_or_writable_file_is_built_anew(own_cache: Path) -> None:
@@ -57,6 +65,7 @@ def test_without_a_compiler_torch_does_the_work(monkeypatch: pytest.MonkeyPatch)
     z = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     alone = penalties.load("tl1").prox(z, 1e-4)
     monkeypatch.delenv("CC")
+    compiled._library.cache_clear()
     assert torch.equal(penalties.load("tl1").prox(z, 1e-4), alone)
 
 

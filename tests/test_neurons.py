@@ -112,6 +112,40 @@ def test_a_residual_stream_has_the_union_of_its_readers_as_groups():
     assert (stream.count, stream.members) == (6, 6 * 9 + 9 + 2)
 
 
+class Concatenated(nn.Module):
+    """A dense block: what comes in is read by a layer and, beside its output, by the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.bn = nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3)
+        self.grow = nn.Conv2d(3, 4, 3, padding=1)
+        self.last = nn.Conv2d(7, 2, 1)
+
+    def forward(self, x):
+        x = F.relu(self.bn(self.stem(x)))
+        return self.last(torch.cat([x, F.relu(self.grow(x))], dim=1))
+
+
+def test_a_concatenated_stream_has_the_union_of_its_readers_as_groups():
+    network, x = Concatenated(), torch.randn(2, 2, 5, 5)
+    parameters = dict(network.named_parameters())
+    _, stream, grown = neurons.groups(network, x)
+    assert (stream.layer, stream.count, stream.members) == (1, 3, 4 * 9 + 2)
+    assert (grown.layer, grown.count, grown.members) == (2, 4, 2)
+    both = torch.cat(
+        [network.grow.weight.movedim(1, 0).flatten(1), network.last.weight[:, :3, 0, 0].T], dim=1
+    )
+    assert torch.equal(stream.gather(parameters), both)
+    assert torch.equal(grown.gather(parameters), network.last.weight[:, 3:, 0, 0].T)
+
+
+@pytest.mark.parametrize("side", neurons.SIDES)
+def test_concatenated_streams_can_be_grouped_from_every_side(side):
+    network, x = Concatenated(), torch.randn(2, 2, 5, 5)
+    weights, _ = count_members(network, neurons.groups(network, x, side))
+    assert all((seen == (2 if side == "both" else 1)).all() for seen in weights.values())
+
+
 def test_a_grouped_convolution_is_read_block_by_block():
     network = nn.Sequential(nn.Conv2d(2, 6, 1), nn.Conv2d(6, 4, 1, groups=2))
     block = neurons.groups(network, torch.randn(2, 2, 3, 3))[1]
@@ -128,6 +162,17 @@ def test_as_coded_takes_every_kernel_position_by_itself():
     assert (first.count, first.members) == (2 * 9, 6)
     found = first.gather(dict(network.named_parameters()))
     assert torch.equal(found[5], network[0].weight[:, 0, 1, 2])
+
+
+def test_groups_are_written_back_whatever_the_memory_format():
+    network = nn.Sequential(nn.Conv2d(2, 6, 3), nn.Conv2d(6, 4, 3))
+    network.to(memory_format=torch.channels_last)
+    parameters = dict(network.named_parameters())
+    for side in neurons.SIDES:
+        for block in neurons.groups(network, torch.randn(2, 2, 7, 7), side):
+            values = torch.randn(block.count, block.members)
+            block.scatter_(parameters, values)
+            assert torch.equal(block.gather(parameters), values)
 
 
 def test_units_name_what_makes_and_what_reads_them():

@@ -1,13 +1,15 @@
 """Shrinking while training: the same function, a living optimiser, and the way back."""
 
 import copy
+import functools
+import io
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tl1bench import neurons
+from tl1bench import neurons, optimizers, penalties
 from tl1bench.shrinking import shrink
 
 
@@ -178,3 +180,119 @@ def test_literal_sizes_are_found_and_everything_is_put_back():
     assert torch.equal(optimizer.state[network.c.weight]["momentum_buffer"], momentum)
     assert (network.b.groups, network.b.in_channels, network.a.out_channels) == (4, 4, 4)
     assert network.c.weight.grad is not None
+
+
+def classifier():
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(8 * 4, 16), nn.ReLU(), nn.Linear(16, 3),
+    )  # fmt: skip
+
+
+def trained_proximally(name, penalty, shrink_at, freeze_at=80):
+    """Train in float64 on a stream of batches.
+
+    Returns the network, its state in the original shapes and which hidden units each step saw dead.
+    """
+    network = classifier().double()
+    x = X.double()
+    optimizer = optimizers.kind(name)(
+        network, penalties.load(penalty, lam=0.03), lr={"proximal_sgd": 0.05, "rmda": 0.3}[name],
+        momentum=0.5, example_inputs=x,
+    )  # fmt: skip
+    found, last, dead = neurons.units(network, x), None, []
+    for t in range(120):
+        generator = torch.Generator().manual_seed(t)
+        batch = torch.randn(32, 1, 6, 6, generator=generator, dtype=torch.float64)
+        labels = (batch.mean((1, 2, 3)) * 6).round().clamp(-1, 1).long() + 1
+        if t == freeze_at:
+            optimizer.freeze_zeros()
+        optimizer.zero_grad()
+        F.cross_entropy(network(batch), labels).backward()
+        optimizer.step()
+        dead.append((network[6].weight == 0).all(0))
+        if t in shrink_at:
+            last = shrink(network, optimizer, found, x, last)
+            found = last.units
+            if last.removed:
+                parameters = dict(network.named_parameters())
+                optimizer.regroup(last.groups(optimizer.groups, parameters))
+    state = network.state_dict() if last is None else last.expand(network.state_dict())
+    return network, state, dead
+
+
+@pytest.mark.parametrize(
+    ("name", "penalty", "shrink_at"),
+    [
+        ("proximal_sgd", "l1", range(9, 120, 10)),
+        ("rmda", "l1", range(9, 120, 10)),
+        ("proximal_sgd", "group_lasso", range(80, 120, 10)),
+        ("rmda", "group_lasso", range(80, 120, 10)),
+    ],
+)
+def test_without_revivals_the_result_is_that_of_training_without_shrinking(
+    name, penalty, shrink_at
+):
+    """To the rounding of float64: elementwise penalties throughout, any penalty in debiasing."""
+    _, plain, dead = trained_proximally(name, penalty, ())
+    small, shrunk, _ = trained_proximally(name, penalty, shrink_at)
+    # The condition: whoever is dead at a moment of shrinking stays dead without the switch too.
+    assert all((dead[-1] | ~dead[t]).all() for t in shrink_at)
+    assert 0 < small[4].out_features < 16
+    full, expanded = classifier().double(), classifier().double()
+    full.load_state_dict(plain)
+    expanded.load_state_dict(shrunk)
+    torch.testing.assert_close(evaluate(expanded, X.double()), evaluate(full, X.double()))
+    alive = (plain["6.weight"] != 0).any(0).nonzero().flatten()
+    for entry, dim in (("6.weight", 1), ("4.weight", 0), ("4.bias", 0)):
+        torch.testing.assert_close(
+            shrunk[entry].index_select(dim, alive),
+            plain[entry].index_select(dim, alive),
+            rtol=0,
+            atol=1e-10,
+        )
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("name", optimizers.names())
+def test_a_state_saved_after_shrinking_resumes_bit_for_bit(name, frozen):
+    """Bits, not numbers: a network of the small shape finds the original scales in the state."""
+    network = classifier()
+    make = functools.partial(
+        optimizers.kind(name),
+        penalty=penalties.load("integrated_tl1", lam=0.01),
+        lr=0.01,
+        example_inputs=X,
+        weight_decay=1e-3,
+    )
+    optimizer = make(network)
+
+    def steps(model, driver, times):
+        for t in times:
+            x = torch.randn(8, 1, 6, 6, generator=torch.Generator().manual_seed(t))
+            driver.zero_grad()
+            model(x).square().mean().backward()
+            driver.step()
+
+    steps(network, optimizer, range(5))
+    if frozen:
+        optimizer.freeze_zeros()
+        steps(network, optimizer, range(5, 7))
+    with torch.no_grad():
+        network[6].weight[:, [2, 5, 11]] = 0
+        network[4].weight[:, 4:8] = 0
+    done = shrink(network, optimizer, neurons.units(network, X), X)
+    assert done.removed >= 4
+    optimizer.regroup(done.groups(optimizer.groups, dict(network.named_parameters())))
+    steps(network, optimizer, range(10, 13))
+    again = copy.deepcopy(network)
+    resumed = make(again)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for model, driver in ((network, optimizer), (again, resumed)):
+        steps(model, driver, range(20, 26))
+    assert all(map(torch.equal, network.parameters(), again.parameters()))
+    assert torch.equal(optimizer.penalty_value(), resumed.penalty_value())

@@ -51,7 +51,8 @@ def library(source: str) -> ctypes.CDLL | None:
     """Return the loaded library of C `source`, or None when there is none to be had.
 
     The first call on a machine compiles; later calls and processes load the kept file, whose name
-    is a digest of source, flags and processor, in TL1BENCH_CACHE or the user's cache folder.
+    is a digest of source, flags and processor, in TL1BENCH_CACHE or the user's cache folder. A
+    process looks for each library once.
 
     Raises
     ------
@@ -61,9 +62,7 @@ def library(source: str) -> ctypes.CDLL | None:
     chosen = mode()
     if chosen == "never":
         return None
-    # Looked up at every step of training: nothing slower than reading the environment.
-    read = os.environ.get
-    found = _library(source, read("CC", ""), read("TL1BENCH_CACHE"), read("XDG_CACHE_HOME"))
+    found = _library(source)
     if found is None and chosen == "always":
         raise ConfigError(
             "TL1BENCH_COMPILE is 'always' but no working C compiler was found: "
@@ -92,8 +91,12 @@ def _function(found: ctypes.CDLL, name: str, arguments: tuple[Any, ...]) -> Call
 
 
 @functools.cache
-def _library(source: str, compiler: str, given: str | None, base: str | None) -> ctypes.CDLL | None:
+def _library(source: str) -> ctypes.CDLL | None:
+    # Every layer of every step asks: reading the environment each time would be felt.
+    read = os.environ.get
+    base, given = read("XDG_CACHE_HOME"), read("TL1BENCH_CACHE")
     folder = Path(given) if given else Path(base or Path.home() / ".cache") / "tl1bench"
+    compiler = read("CC", "")
     digest = hashlib.sha256("\0".join((source, *_FLAGS, _processor())).encode()).hexdigest()
     target = folder / "kernels" / f"{digest[:32]}.so"
     if _is_ours(target):

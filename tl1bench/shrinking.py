@@ -1,8 +1,15 @@
 """Compaction of a network in place while it is trained: dead units leave, optimiser state too.
 
+What changes against training without it: a dead unit, one that nothing reads, is gone for good,
+where plain proximal descent could revive it. Where none would have been revived the result is the
+same up to the order of summation while zeros are frozen (debiasing), and with penalties of single
+weights throughout. A penalty of groups has one more effect: weights *into* a dead unit get no
+gradient and merely fade, but as long as they are there they lengthen the groups of the units they
+come from; cut out, they no longer do, and those units die somewhat earlier. s_g stays √|g| of the
+original layer. The penalty's value loses what such weights added to it.
+
 Source: the exact criterion of `tl1bench.compaction`, restricted to what keeps every parameter the
-same object, so that an optimiser goes on without noticing. It freezes dead units for good: training
-that shrinks is no longer plain proximal descent.
+same object, so that an optimiser goes on without noticing.
 """
 
 from __future__ import annotations

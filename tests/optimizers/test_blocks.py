@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tl1bench.optimizers._blocks import column_squares
+from tl1bench.neurons import Slab
+from tl1bench.neurons.groups import make_groups
+from tl1bench.optimizers._blocks import Span, column_squares
 
 
 @pytest.mark.parametrize("mode", ["never", "auto"])
@@ -19,3 +21,53 @@ def test_column_squares_agree_with_float64(
     found = column_squares(w)
     assert found.dtype == dtype
     torch.testing.assert_close(found.double(), w.double().square().sum(0), rtol=1e-6, atol=0)
+
+
+LAYOUTS = {
+    "contiguous": torch.contiguous_format,
+    "channels_last": torch.channels_last,
+}
+
+
+@pytest.mark.parametrize("mode", ["never", "auto"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("dim", "index", "blocks", "flat"),
+    [
+        (0, torch.arange(12)[:, None], 1, False),
+        (0, torch.tensor([[11, 0], [3, 4]]), 1, False),
+        (1, torch.arange(6)[:, None], 1, False),
+        (1, torch.arange(6).view(3, 2), 1, False),
+        (1, torch.tensor([[5], [1]]), 1, False),
+        (1, torch.arange(12)[:, None], 2, False),
+        (1, torch.tensor([[9], [2], [0]]), 2, False),
+        (1, torch.arange(54)[:, None], 1, True),
+    ],
+    ids=["rows", "some rows", "columns", "flattened", "some columns", "grouped", "some grouped",
+         "as coded"],
+)  # fmt: skip
+def test_a_span_reduces_and_scales_what_gathering_would(
+    mode: str,
+    layout: str,
+    dtype: torch.dtype,
+    dim: int,
+    index: torch.Tensor,
+    blocks: int,
+    flat: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TL1BENCH_COMPILE", mode)
+    generator = torch.Generator().manual_seed(0)
+    w = torch.randn(12, 6, 3, 3, generator=generator, dtype=dtype)
+    w = w.contiguous(memory_format=LAYOUTS[layout])
+    slab = Slab("w", dim, index, blocks, flat)
+    block = make_groups(0, 1, [slab], {"w": w.shape})
+    gathered = block.gather({"w": w})
+    span = Span.of(slab, w)
+    torch.testing.assert_close(span.squares(w), gathered.square().sum(1), rtol=2e-6, atol=0)
+    factor = torch.rand(len(index), generator=generator, dtype=dtype)
+    expected = w.clone()
+    block.scatter_({"w": expected}, gathered * factor[:, None])
+    span.scale_(w, factor)
+    torch.testing.assert_close(w, expected, rtol=1e-6, atol=0)

@@ -78,7 +78,8 @@ class Groups:
         """Write `values` (count, members) back to where `gather` reads them, in place."""
         start = 0
         for slab, whole in zip(self.slabs, self._whole, strict=True):
-            view = slab.view(parameters[slab.tensor])
+            home = parameters[slab.tensor]
+            view = slab.view(home)
             width = slab.index.shape[1] * (view.numel() // _positions(slab, view))
             part = values[:, start : start + width]
             start += width
@@ -90,6 +91,8 @@ class Groups:
             else:
                 index = slab.index.reshape(-1).to(view.device)
                 view.index_copy_(0, index, part.reshape(-1, *view.shape[1:]))
+            if slab.flat and not home.is_contiguous():  # flattening copied
+                home.copy_(view.movedim(0, 1).reshape(home.shape))
 
     def _rows(self, slab: Slab, tensor: Tensor, whole: bool) -> Tensor:
         view = slab.view(tensor)

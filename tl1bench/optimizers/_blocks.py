@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,9 +19,21 @@ from tl1bench.penalties._base import Step
 
 Steps: TypeAlias = Mapping[str, Step]
 
+# Eight rows at a time in float32, then double: a quarter of the traffic, error still below 1e-6.
 _SOURCE = """
 void column_squares(const float *restrict w, long rows, long n, double *restrict out) {
-    for (long i = 0; i < rows; i++)
+    long i = 0;
+    for (; i + 8 <= rows; i += 8) {
+        const float *restrict v = w + i * n;
+        for (long j = 0; j < n; j++) {
+            float a = v[j] * v[j] + v[j + n] * v[j + n];
+            float b = v[j + 2 * n] * v[j + 2 * n] + v[j + 3 * n] * v[j + 3 * n];
+            float c = v[j + 4 * n] * v[j + 4 * n] + v[j + 5 * n] * v[j + 5 * n];
+            float d = v[j + 6 * n] * v[j + 6 * n] + v[j + 7 * n] * v[j + 7 * n];
+            out[j] += (a + b) + (c + d);
+        }
+    }
+    for (; i < rows; i++)
         for (long j = 0; j < n; j++) {
             double v = w[i * n + j];
             out[j] += v * v;
@@ -47,13 +59,28 @@ def column_squares(w: Tensor) -> Tensor:
     return w.square().sum(0)
 
 
+def layered(tensor: Tensor, dim: int) -> Tensor | None:
+    """Return a dense tensor as a view (outer, positions along `dim`, inner) of its memory.
+
+    None where the tensor has holes or overlaps.
+    """
+    order: Sequence[int] = range(tensor.dim())
+    if not tensor.is_contiguous():
+        order = sorted(order, key=lambda d: (tensor.stride(d), tensor.size(d)), reverse=True)
+    dense = tensor.permute(*order)
+    if not dense.is_contiguous():
+        return None
+    at = order.index(dim)
+    return dense.view(math.prod(dense.shape[:at]), dense.shape[at], -1)
+
+
 @dataclass(frozen=True, eq=False)
 class Span:
     """One slab made ready for reductions.
 
-    `rows` > 0 sets the blocks of a grouped convolution apart; `kept` are the axes that hold the
-    positions, `gone` the others, both of the tensor so viewed; `whole` says that the index is
-    every position in order.
+    `blocks` > 0 sets the blocks of rows of a grouped convolution apart; `kept` are the axes that
+    hold the positions, `gone` the others, both of the tensor so viewed; `whole` says that the
+    index is every position in order.
     """
 
     slab: Slab
@@ -83,32 +110,43 @@ class Span:
 
     def squares(self, tensor: Tensor) -> Tensor:
         """Return the sum of squares of each group's part here: (group,), at least float32."""
-        view = self.view(tensor)
-        dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-        view = view.to(dtype)
-        if min(range(view.dim()), key=view.stride) in self.gone:
-            at: Tensor = torch.linalg.vector_norm(view, dim=self.gone).square()
-        elif self.gone == (0,) and view.is_contiguous():
-            at = column_squares(view)
-        else:  # over outer axes alone vector_norm takes six times as long as this
-            at = view.square()
-            at = at.sum(self.gone) if self.gone else at
-        at = at.reshape(-1)
+        at = self._at_positions(tensor)
         if self.whole and self.index.shape[1] == 1:
             return at
         return (at.view(self.index.shape) if self.whole else at[self.index]).sum(1)
 
+    def _at_positions(self, tensor: Tensor) -> Tensor:
+        dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+        layers = layered(tensor, self.kept[0]) if len(self.kept) == 1 else None
+        if layers is None:
+            view = self.view(tensor).to(dtype).square()
+            return (view.sum(self.gone) if self.gone else view).reshape(-1)
+        outer, positions, inner = layers.shape
+        if outer == 1:
+            found: Tensor = torch.linalg.vector_norm(layers[0], dim=1, dtype=dtype)
+            return found.square_()
+        found = column_squares(layers.view(outer, positions * inner).to(dtype))
+        return found if inner == 1 else found.view(positions, inner).sum(1)
+
     def scale_(self, tensor: Tensor, factor: Tensor) -> None:
         """Multiply each group's part here by its factor."""
-        view = self.view(tensor)
-        sizes = [view.shape[d] if d in self.kept else 1 for d in range(view.dim())]
         each = self.index.shape[1]
-        if not self.whole:
-            along = factor.new_ones(math.prod(sizes))
-            along[self.index] = factor[:, None].expand(-1, each)
-        else:
+        if self.whole:
             along = factor if each == 1 else factor.repeat_interleave(each)
-        view.mul_(along.view(sizes))
+        else:
+            view = self.view(tensor)
+            along = factor.new_ones(math.prod(view.shape[d] for d in self.kept))
+            along[self.index] = factor[:, None].expand(-1, each)
+        layers = layered(tensor, self.kept[0]) if len(self.kept) == 1 else None
+        if layers is None:
+            view = self.view(tensor)
+            view.mul_(along.view([n if d in self.kept else 1 for d, n in enumerate(view.shape)]))
+        elif layers.shape[0] == 1:
+            layers[0].mul_(along[:, None])
+        else:  # long rows: broadcasting over a short inner axis is slow
+            outer, positions, inner = layers.shape
+            long = along if inner == 1 else along.repeat_interleave(inner)
+            layers.view(outer, positions * inner).mul_(long)
 
 
 @dataclass(frozen=True, eq=False)

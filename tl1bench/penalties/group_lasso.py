@@ -36,8 +36,8 @@ class GroupLasso(Radial):
 
     def factor(self, r: Tensor, step: float, scale: Step) -> Tensor:
         """Return (1 − τs_g/r)₊, in few passes: training asks for it at every step."""
-        amount = step * self.lam * scale
-        return (1 - amount / r.clamp_min(torch.finfo(r.dtype).tiny)).clamp_min_(0).to(r.dtype)
+        share = r.clamp_min(torch.finfo(r.dtype).tiny).reciprocal_()
+        return share.mul_(-step * self.lam * scale).add_(1).clamp_min_(0)
 
     def prox(self, z: Tensor, step: Step, scale: Scale = None) -> Tensor:
         """Return the prox at `z`; see `Penalty.prox`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +15,7 @@ from tl1bench.penalties.tl1 import TransformedL1
 
 _GRID = 48
 _BASINS = 3
-_NARROWINGS = 32
+_HALVINGS = 52
 _AT_ONCE = 1 << 20  # elements of a temporary
 
 
@@ -102,9 +101,7 @@ class IntegratedTl1(Staged):
         parts = marks.split(max(1, _AT_ONCE // max(1, m.numel())))
         grid = torch.cat([objective(at(size * part)) for part in parts])
         cell = grid.topk(_BASINS, dim=0, largest=False).indices[..., None] + 1
-        r = _golden(
-            lambda r: objective(at(r)), size * (cell - 1) / _GRID, size * (cell + 1) / _GRID
-        )
+        r = _bisected(at, size * (cell - 1) / _GRID, size * (cell + 1) / _GRID)
         composed = [
             element.prox(group.prox(m, step, s), step),
             group.prox(element.prox(m, step), step, s),
@@ -116,12 +113,14 @@ class IntegratedTl1(Staged):
         return rivals[best, torch.arange(len(m), device=m.device)]
 
 
-def _golden(f: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
-    """Return where `f` is least in each [low, high] if it has one basin there."""
-    ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(_NARROWINGS):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        below, above = f(torch.stack([left, right]))
-        lower = (below < above)[..., None]
-        low, high = torch.where(lower, low, left), torch.where(lower, right, high)
-    return (low + high) / 2
+def _bisected(at: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
+    """Return where M is least in each [low, high] if it has one basin there.
+
+    Its slope τ_g (1 − ‖x(r)‖²/r²)/2 changes sign there: exact to the last bits of r, where
+    comparing values of M would leave half of them.
+    """
+    for _ in range(_HALVINGS):
+        r = (low + high) / 2
+        falls = at(r).norm(dim=-1, keepdim=True) > r
+        low, high = torch.where(falls, r, low), torch.where(falls, high, r)
+    return high
