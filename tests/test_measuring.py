@@ -31,8 +31,8 @@ from tl1bench.measuring.workers import run_worker
 
 COLUMNS = [
     *("model", "batch", "threads", "first_us", "min_us", "p50_us", "p90_us", "p99_us"),
-    *("ratio_p50", "ratio_low", "ratio_high", "calls", "floor_us", "conv_total", "conv_blocked"),
-    *("conv_channels", "file_bytes", "gzip_bytes", "uss_load_mib", "uss_run_mib", "hwm_mib"),
+    *("ratio_p50", "ratio_low", "ratio_high", "calls", "quiet_pct", "floor_us"),
+    *("conv_total", "conv_blocked", "conv_channels", "file_bytes", "gzip_bytes", "uss_load_mib", "uss_run_mib", "hwm_mib"),
 ]
 
 
@@ -78,8 +78,9 @@ def test_the_table_can_be_made_again_from_the_samples(measured):
     samples = measured.result.samples
     for row in measured.result.table.itertuples():
         own = samples[(samples["model"] == row.model) & (samples["batch"] == row.batch)]
-        ns = sorted(own["ns"])
-        assert row.calls == len(ns) >= 128
+        ns = sorted(own["ns"][own["quiet"]])
+        assert row.calls == len(own) >= 128
+        assert row.quiet_pct == pytest.approx(100 * len(ns) / len(own))
         assert row.min_us == ns[0] / 1e3
         for name, share in {"p50_us": 50, "p90_us": 90, "p99_us": 99}.items():
             assert getattr(row, name) == ns[-(-share * len(ns) // 100) - 1] / 1e3
@@ -88,9 +89,9 @@ def test_the_table_can_be_made_again_from_the_samples(measured):
 def test_samples_are_kept_small_and_whole(measured, tmp_path):
     samples = measured.result.samples
     assert list(samples.columns) == [
-        *("model", "batch", "threads", "process", "round", "call", "ns")
+        *("model", "batch", "threads", "process", "round", "call", "ns", "probe_ns", "quiet")
     ]
-    assert {str(t) for t in samples.dtypes} == {"category", "int32"}
+    assert {str(t) for t in samples.dtypes} == {"category", "int32", "bool"}
     assert samples.groupby(["model", "batch", "process"], observed=True).ngroups == 12
     measured.result.save_samples(tmp_path / "timings" / "p.parquet")
     back = pd.read_parquet(tmp_path / "timings" / "p.parquet")
@@ -264,7 +265,7 @@ def test_ratios_are_paired_within_a_process():
             where = {"model": model, "batch": 1, "threads": 1, "process": process}
             rows += [{**where, "ns": ns}] * 5 + [{**where, "ns": 1_000_000}] * 2
             first.append({**where, "ns": 1000 * (process + 1)})
-    samples, first = pd.DataFrame(rows), pd.DataFrame(first)
+    samples, first = pd.DataFrame(rows).assign(quiet=True), pd.DataFrame(first)
     samples["model"] = pd.Categorical(samples["model"], ["dense", "small", "floor"])
     per_process = by_process(samples, first, "dense")
     small = per_process[per_process["model"] == "small"]

@@ -49,6 +49,7 @@ _VALUES: Mapping[str, Callable[[str], Any]] = {
 OPTIONAL = tuple(c for c in COLUMNS if c.startswith(("onnx_", "latency_", "uss_")))
 DENSE = "dense"
 HERO = "integrated_tl1"
+MASKED = "masked"  # a pruned network whose zeros were left in place: the control
 _METRICS = {
     DENSE: ("test_error_pct",),
     HERO: ("test_error_pct", "weights_kept_pct", "latency_ratio_p50"),
