@@ -172,6 +172,7 @@ def _layers(net: Net, method: str, lam: float, rng: np.random.Generator) -> list
                 "weights_nonzero": max(1, round(weights * (dense_within if strength else 1))),
                 "weights_after": weights,
                 "macs_before": full * places,
+                "macs_nonzero": round(weights * (dense_within if strength else 1)) * places,
                 "macs_after": weights * places,
                 "kept_because": "output" if last else "",
             }
@@ -221,6 +222,7 @@ def _write_run(
             "weights_dense": total["weights_before"],
             "weights_compact": total["weights_after"],
             "macs_dense": total["macs_before"],
+            "macs_nonzero": sum(layer["macs_nonzero"] for layer in layers),
             "macs_compact": macs,
             "architecture": "-".join(str(layer["units_after"]) for layer in layers[:-1]),
             "max_abs_difference": 3e-15,

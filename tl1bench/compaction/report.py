@@ -19,6 +19,7 @@ from tl1bench.compaction.rules.affine import Site
 class LayerReport:
     """One layer with weights. Weights exclude biases; MACs are for one sample.
 
+    `macs_nonzero` is what the full layer would need if zeros cost nothing: a theoretical count.
     `kept_because` says why units stay that the result does not need (empty: there are none).
     """
 
@@ -32,6 +33,7 @@ class LayerReport:
     weights_nonzero: int
     weights_after: int
     macs_before: int
+    macs_nonzero: int
     macs_after: int
     kept_because: str
 
@@ -47,29 +49,35 @@ class Report:
 
     layers: tuple[LayerReport, ...]
     weights_before: int
+    weights_nonzero: int
     weights_after: int
     macs_before: int
+    macs_nonzero: int
     macs_after: int
     opaque: tuple[str, ...]
     architecture: str
 
     def __str__(self) -> str:
         """Return a table, one line a layer."""
-        head = ("layer", "kind", "units", "inputs", "weights", "MACs", "kept because")
+        head = ("layer", "kind", "units", "inputs", "weights", "non-zero", "MACs",
+                "of non-zero", "kept because")  # fmt: skip
         rows = [head] + [
             (
                 layer.name, layer.kind,
                 f"{layer.units_before} → {layer.units_after}",
                 f"{layer.inputs_before} → {layer.inputs_after}",
                 f"{layer.weights_before:,} → {layer.weights_after:,}",
+                f"{layer.weights_nonzero:,}",
                 f"{layer.macs_before:,} → {layer.macs_after:,}",
+                f"{layer.macs_nonzero:,}",
                 layer.kept_because,
             )
             for layer in self.layers
         ]  # fmt: skip
         rows.append(
             ("total", "", "", "", f"{self.weights_before:,} → {self.weights_after:,}",
-             f"{self.macs_before:,} → {self.macs_after:,}", self.architecture)
+             f"{self.weights_nonzero:,}", f"{self.macs_before:,} → {self.macs_after:,}",
+             f"{self.macs_nonzero:,}", self.architecture)
         )  # fmt: skip
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
         lines = [
@@ -102,8 +110,10 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, written: set[str
     return Report(
         layers=tuple(layers),
         weights_before=sum(layer.weights_before for layer in layers),
+        weights_nonzero=sum(layer.weights_nonzero for layer in layers),
         weights_after=sum(layer.weights_after for layer in layers),
         macs_before=sum(layer.macs_before for layer in layers) + fixed,
+        macs_nonzero=sum(layer.macs_nonzero for layer in layers) + fixed,
         macs_after=sum(layer.macs_after for layer in layers) + fixed,
         opaque=tuple(dict.fromkeys(op_name(n) for n in state.opaque)),
         architecture="-".join(map(str, widths)),
@@ -128,7 +138,7 @@ def _layer(
     if left is not None and left.gather is not None and present:
         inputs = len(left.gather)
     name = state.traced.names.get(site.matrix, site.matrix.name)
-    positions = _positions(node, site)
+    positions, nonzero = _positions(node, site), int(before.count_nonzero())
     idle = result.ids[keep[result.ids] & ~result.needed] if present else result.ids[:0]
     why = sorted({reasons.get(int(i), "tied to channels that are needed") for i in idle})
     return LayerReport(
@@ -139,9 +149,10 @@ def _layer(
         inputs_before=len(source.ids),
         inputs_after=inputs,
         weights_before=before.numel(),
-        weights_nonzero=int(before.count_nonzero()),
+        weights_nonzero=nonzero,
         weights_after=weight.numel(),
         macs_before=positions * before.numel(),
+        macs_nonzero=positions * nonzero,
         macs_after=positions * weight.numel(),
         kept_because=f"{len(idle)} idle units: {', '.join(why)}" if len(idle) else "",
     )

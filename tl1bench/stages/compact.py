@@ -101,6 +101,7 @@ def _compact(job: _Job, tick: parallel.Tick) -> None:
         "weights_dense": final.report.weights_before,
         "weights_compact": final.report.weights_after,
         "macs_dense": final.report.macs_before,
+        "macs_nonzero": final.report.macs_nonzero,
         "macs_compact": final.report.macs_after,
         "architecture": final.report.architecture,
         "max_abs_difference": same.max_abs_difference,
