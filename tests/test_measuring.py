@@ -16,18 +16,17 @@ from onnx_graphs import convolutions, linear, save
 
 from tl1bench.errors import MeasurementError
 from tl1bench.measuring import (
-    covered_pct,
     measure,
     negative_control,
     profile,
     repeatability,
-    spread_pct,
 )
 from tl1bench.measuring.graphs import count_convolutions, read_graph
-from tl1bench.measuring.measurement import by_process, nearest_rank_us, summarize
+from tl1bench.measuring.measurement import by_process, nearest_rank_us, summarize, undisturbed
 from tl1bench.measuring.profiling import operators
 from tl1bench.measuring.protocol import make_plan
 from tl1bench.measuring.workers import run_worker
+from tl1bench.repeats import add, covered_pct, read, spread_pct
 
 COLUMNS = [
     *("model", "batch", "threads", "first_us", "min_us", "p50_us", "p90_us", "p99_us"),
@@ -47,6 +46,7 @@ def measured(tmp_path_factory):
         batch=(1, 4),
         processes=2,
         memory_of=[wide],
+        operators_of=[wide],
         progress=lambda *step: steps.append(step),
     )
     return SimpleNamespace(result=result, steps=steps, wide=wide, narrow=narrow)
@@ -129,8 +129,67 @@ def test_the_record_is_json_with_none_for_the_unknown(measured):
 
 def test_progress_counts_to_the_last_step(measured):
     totals = {total for _, total, _ in measured.steps}
-    assert totals == {1 + 2 * 2 + 2 * 2}
-    assert [done for done, _, _ in measured.steps] == list(range(9))
+    assert totals == {1 + 2 * 2 + 2 * 2 + 2}
+    assert [done for done, _, _ in measured.steps] == list(range(11))
+
+
+def test_operators_are_profiled_of_those_asked_for_at_every_batch(measured):
+    operators = measured.result.operators
+    assert set(operators["model"]) == {"wide"}
+    assert list(operators["batch"]) == [1, 1, 4, 4]
+    assert operators["operator"].str.contains("Gemm").all()
+    assert operators.groupby("batch")["share_pct"].sum().tolist() == pytest.approx([100, 100])
+    assert measured.result.record()["operators"][0]["node"]
+
+
+def test_what_is_headline_only_is_timed_at_the_first_setting(tmp_path):
+    paths = [linear(tmp_path / f"{name}.onnx", width) for name, width in (("a", 8), ("b", 9))]
+    result = measure(paths, (1, 2), processes=1, memory_of=(), headline_only=["b"])
+    timed = result.table[["model", "batch"]].to_numpy().tolist()
+    assert timed == [["a", 1], ["a", 2], ["b", 1], ["floor", 1], ["floor", 2]]
+    refuse("'a' is the baseline", paths, headline_only=["a"])
+
+
+def burst(model, probe_ns, process=0, batch=1, calls=16):
+    where = {"model": model, "batch": batch, "threads": 1, "process": process}
+    return [{**where, "probe_ns": probe_ns, "ns": 100}] * calls
+
+
+def test_a_burst_counts_when_the_probe_beside_it_was_quick():
+    rows = [*burst("a", 100), *burst("b", 124), *burst("a", 130), *burst("b", 100, process=1)]
+    rows += burst("a", 300, batch=64) + burst("b", 370, batch=64)  # its own level
+    quiet = undisturbed(pd.DataFrame(rows))
+    assert quiet.tolist() == [True] * 32 + [False] * 16 + [True] * 48
+
+
+def test_where_hardly_a_call_was_quiet_all_of_them_count():
+    rows = burst("a", 100) + burst("b", 200) + burst("b", 100, calls=15)
+    assert undisturbed(pd.DataFrame(rows)).all()
+
+
+def test_a_disturbance_that_hits_networks_unequally_leaves_the_ratio_alone():
+    rng = np.random.default_rng(0)
+    rows = []
+    for process in range(5):
+        slow = rng.random(40) < 0.2 * process  # the last process is slow four times in five
+        for model, ns, factor in (("dense", 107_000, 1.2), ("small", 17_000, 1.6)):
+            for turn in slow:
+                wobble = rng.normal(1, 0.01)
+                where = {"model": model, "batch": 1, "threads": 1, "process": process}
+                spent = ns * wobble * (factor if turn else 1)
+                rows += [{**where, "ns": spent, "probe_ns": 7500 if turn else 4800}] * 8
+    samples = pd.DataFrame(rows)
+    samples["model"] = pd.Categorical(samples["model"], ["dense", "small"])
+    first = samples.groupby(["model", "batch", "threads", "process"], observed=True)["ns"].first()
+    first = first.reset_index().astype({"model": str})
+
+    def ratio(quiet):
+        table = samples.assign(quiet=quiet)
+        own = summarize(table, by_process(table, first, "dense"), 0).set_index("model")
+        return own.loc["small", "ratio_p50"]
+
+    assert ratio(undisturbed(samples)) == pytest.approx(17 / 107, rel=0.01)
+    assert ratio(True) > 1.05 * 17 / 107
 
 
 def test_the_text_marks_what_must_not_be_trusted(measured):
@@ -343,9 +402,13 @@ def fake_measurer(ratios):
                 "ratio_p50": [1.0, ratio, 0.1],
                 "ratio_low": [1.0, ratio - 0.02, 0.1],
                 "ratio_high": [1.0, ratio + 0.02, 0.1],
+                "quiet_pct": [90.0, 91.0, 92.0],
+                "p50_us": [107.0, 107.0 * ratio, 5.0],
             }
         )
-        return SimpleNamespace(table=table, machine={"trusted": True, "reason": ""})
+        machine = {"trusted": True, "reason": "", "protocol": {"processes": 5}}
+        machine |= {"cpu": "a processor", "versions": {"onnxruntime": "1.32.0"}}
+        return SimpleNamespace(table=table, machine=machine)
 
     return measurer, seen
 
@@ -356,10 +419,25 @@ def test_sessions_are_compared_by_their_paired_ratio(tmp_path):
     table = repeatability(paths, 4, measurer=measurer, mode="full", seed=7)
     assert [seed for seed, _, _ in seen] == [7, 8, 9, 10]
     assert seen[0][2] == {"mode": "full", "memory_of": ()}
+    assert list(table["session"]) == [7, 8, 9, 10]
+    assert list(table["quiet_pct"]) == [91.0] * 4
+    assert list(table["dense_us_p50"]) == [107.0] * 4
     assert list(table["ratio_p50"]) == [0.99, 1.03, 1.0, 1.05]
     assert list(table["covers_one"]) == [True, False, True, False]
     assert covered_pct(table) == 50
     assert spread_pct(table) == pytest.approx(100 * 0.06 / 1.015)
+
+
+def test_sessions_are_added_to_those_that_are_there(tmp_path):
+    path = tmp_path / "sessions" / "pair.csv"
+    assert read(path).empty
+    measurer, _ = fake_measurer([0.99, 1.03, 1.0])
+    files = [linear(tmp_path / f"{name}.onnx") for name in "ab"]
+    add(path, repeatability(files, 2, measurer=measurer))
+    every = add(path, repeatability(files, 1, measurer=measurer, seed=2))
+    assert list(every["session"]) == [0, 1, 2]
+    pd.testing.assert_frame_equal(read(path), every, check_dtype=False)
+    assert read(path)["covers_one"].tolist() == [True, False, True]
 
 
 def test_the_negative_control_measures_two_copies(tmp_path):
@@ -389,3 +467,42 @@ def test_sessions_need_a_pair_and_one_setting(tmp_path):
 
     with pytest.raises(MeasurementError, match="one batch and one thread count"):
         repeatability([path, path], 1, measurer=at_two_batches)
+
+
+def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatch):
+    from tl1bench.stages import measure as stage
+
+    folder = tmp_path / "build" / "export" / "toy"
+    names = ["dense", "masked", "l1/lam-1-seed-0", "integrated_tl1/lam-1-seed-0", "l1/lam-1-seed-1"]
+    folder.mkdir(parents=True)
+    pd.DataFrame({"model": names, "memory": [True] * 4 + [False]}).to_csv(
+        folder / "models.csv", index=False
+    )
+    asked = []
+
+    def measurer(paths, **options):
+        asked.append(options)
+        samples = pd.DataFrame({"model": ["dense"], "ns": [1]})
+        return SimpleNamespace(samples=samples, record=lambda: {"rows": [options["provider"]]})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "available", lambda: ("cpu", "cuda"))
+    monkeypatch.setattr(stage, "measure", measurer)
+    settings = SimpleNamespace(batches=(64, 1), threads=(1,), mode="quick", processes=5)
+    config = SimpleNamespace(
+        build=tmp_path / "build", reports=tmp_path / "reports", profile="p", measure=settings
+    )
+    stage.run(config, "toy")
+    on_cpu, on_gpu = asked
+    assert on_cpu["batch"] == [1, 64]
+    assert on_cpu["headline_only"] == ["l1/lam-1-seed-1"]
+    assert on_cpu["operators_of"] == ["dense", "masked", "integrated_tl1/lam-1-seed-0"]
+    assert (on_cpu["memory_of"], on_gpu["memory_of"]) == (names[:4], ())
+    shared = {"provider", "memory_of", "progress"}
+    assert {k: v for k, v in on_cpu.items() if k not in shared} == {
+        k: v for k, v in on_gpu.items() if k not in shared
+    }
+    record = json.loads((tmp_path / "reports/measure/toy.json").read_text())
+    assert record == {"rows": ["cpu"], "cuda": {"rows": ["cuda"]}}
+    samples = pd.read_parquet(tmp_path / "reports/timings/toy.parquet")
+    assert list(samples["provider"]) == ["cpu", "cuda"]

@@ -15,7 +15,7 @@ from onnx import helper
 from onnx_graphs import linear, save
 
 from tl1bench.errors import MeasurementError
-from tl1bench.runtime import Plan, bind, feed, open_session, time_models
+from tl1bench.runtime import Plan, available, bind, feed, open_session, time_models
 
 
 @pytest.fixture
@@ -189,6 +189,33 @@ def test_a_provider_that_is_not_installed_is_refused(tmp_path, monkeypatch):
         open_session(linear(tmp_path / "m.onnx"), provider="cuda")
     with pytest.raises(MeasurementError, match="choose one of cpu, cuda"):
         open_session(linear(tmp_path / "m.onnx"), provider="abacus")
+
+
+def test_what_is_available_is_what_onnxruntime_has(monkeypatch):
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    assert available() == ("cpu", "cuda")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both[1:])
+    assert available() == ("cpu",)
+
+
+def test_a_cuda_session_is_asked_for_without_a_way_out(tmp_path, monkeypatch):
+    every = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    asked = []
+
+    class Session:
+        def __init__(self, path, options, providers):
+            entry = options.get_session_config_entry
+            asked.append((providers, entry("session.disable_cpu_ep_fallback")))
+            asked.append(options.intra_op_num_threads)
+
+        def get_providers(self):
+            return every
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: every)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    open_session(tmp_path / "m.onnx", threads=1, provider="cuda")
+    assert asked == [(["CUDAExecutionProvider"], "1"), 1]
 
 
 def test_a_silent_fall_back_to_another_provider_is_refused(tmp_path, monkeypatch, elsewhere):

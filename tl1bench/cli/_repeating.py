@@ -29,16 +29,8 @@ def measure_sessions(
     ConfigError
         The number of files is neither none nor what is compared.
     """
-    from tl1bench.measuring.sessions import (
-        CONTROL,
-        PAIR,
-        add,
-        covered_pct,
-        negative_control,
-        read,
-        repeatability,
-        spread_pct,
-    )
+    from tl1bench.measuring import negative_control, repeatability
+    from tl1bench.repeats import CONTROL, PAIR, add, covered_pct, read, spread_pct
 
     if models and len(models) != 2 - control:
         wanted = "one file (or none) with --control" if control else "two files (or none)"

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from tl1bench import repeats
 from tl1bench.figures import panels
 from tl1bench.figures.context import Context
 from tl1bench.figures.style import ALARM, FAINT, INK, MUTED, WIDTH
-from tl1bench.measuring import sessions
 
 FOLDER = "repeatability"
 ALLOWED_PCT = 3.0
@@ -27,7 +27,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
 
 def picture(folder: Path) -> Figure:
     """Draw the sessions in `folder`: the pair on the left, the negative control on the right."""
-    pair, control = (sessions.read(folder / name) for name in (sessions.PAIR, sessions.CONTROL))
+    pair, control = (repeats.read(folder / name) for name in (repeats.PAIR, repeats.CONTROL))
     figure = Figure(figsize=(WIDTH, 2.7), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.set_title("compact LeNet-5 / dense")
@@ -37,7 +37,7 @@ def picture(folder: Path) -> Figure:
         half = ALLOWED_PCT / 200 * middle
         left.axhspan(middle - half, middle + half, color=FAINT, lw=0)
         _sessions(left, pair, pd.Series(True, index=pair.index))
-        left.set_xlabel(f"session: spread {sessions.spread_pct(pair):.1f} % of the ratio")
+        left.set_xlabel(f"session: spread {repeats.spread_pct(pair):.1f} % of the ratio")
     if _ready(right, control):
         right.axhline(1.0, color=MUTED, ls="--", lw=1.1)
         _sessions(right, control, control["covers_one"])
@@ -84,16 +84,16 @@ def _sessions(panel: Axes, found: pd.DataFrame, good: pd.Series[bool]) -> None:
 def caption(table: pd.DataFrame, context: Context) -> str:
     """Return what is shown, with the spread and the coverage."""
     folder = context.reports.parent / FOLDER
-    pair, control = (sessions.read(folder / name) for name in (sessions.PAIR, sessions.CONTROL))
+    pair, control = (repeats.read(folder / name) for name in (repeats.PAIR, repeats.CONTROL))
     if pair.empty or control.empty:
         return "Whether ratios repeat was not measured: run `tl1bench measure --sessions 10`."
     text = (
         f"Whole measurements repeated (batch 1, one thread, {pair['cpu'].iloc[0]}, onnxruntime "
         f"{pair['onnxruntime'].iloc[0]}): the ratio of a compact LeNet-5 (5-10-76-16, random "
         f"weights) to the dense one has a spread (largest minus smallest, of the median) of "
-        f"{sessions.spread_pct(pair):.1f} % over {len(pair)} sessions of "
+        f"{repeats.spread_pct(pair):.1f} % over {len(pair)} sessions of "
         f"{pair['processes'].iloc[0]} processes. Two copies of one file are the negative control: "
-        f"their interval covers 1 in {sessions.covered_pct(control):.0f} % of {len(control)} "
+        f"their interval covers 1 in {repeats.covered_pct(control):.0f} % of {len(control)} "
         "sessions."
     )
     doubted = int((~pair["trusted"]).sum() + (~control["trusted"]).sum())
