@@ -204,7 +204,7 @@ def test_a_cuda_session_is_asked_for_without_a_way_out(tmp_path, monkeypatch):
     asked = []
 
     class Session:
-        def __init__(self, path, options, providers):
+        def __init__(self, _, options, providers):
             entry = options.get_session_config_entry
             asked.append((providers, entry("session.disable_cpu_ep_fallback")))
             asked.append(options.intra_op_num_threads)

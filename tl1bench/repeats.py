@@ -14,7 +14,7 @@ from tl1bench.files import write_text
 
 COLUMNS = (
     *("session", "ratio_p50", "ratio_low", "ratio_high", "covers_one", "trusted", "reason"),
-    *("processes", "quiet_pct", "dense_us_p50", "cpu", "onnxruntime"),
+    *("attempts", "processes", "quiet_pct", "dense_us_p50", "cpu", "onnxruntime"),
 )
 PAIR, CONTROL = "pair.csv", "control.csv"
 

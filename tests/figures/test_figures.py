@@ -301,7 +301,9 @@ def test_operator_times_are_stacked_beside_the_whole_call(drawn, tree, table):
     assert axes.lines[0].get_xdata()[0] == whole
     assert "20-50\n1 of 2 blocked" in texts(drawn["operators"])
     said = operators.caption(table, tree.context)
-    assert "the convolution takes 59 % of dense's operator time, and in integrated TL1 0.250" in said
+    assert (
+        "the convolution takes 59 % of dense's operator time, and in integrated TL1 0.250" in said
+    )
 
 
 def sessions(ratios, trusted=True):

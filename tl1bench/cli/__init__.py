@@ -199,6 +199,9 @@ def measure(
     control: Annotated[
         bool, typer.Option("--control", help="With --sessions: the first file against its copy.")
     ] = False,
+    retries: Annotated[
+        int, typer.Option(min=0, help="With --sessions: so often again on a busy machine.")
+    ] = 0,
     save: Annotated[
         Path | None, typer.Option(help="With --sessions: the folder to add them to.")
     ] = None,
@@ -213,7 +216,7 @@ def measure(
         from tl1bench.cli import _repeating
 
         settings = {"batch": batch, "threads": threads, "provider": provider}
-        settings["mode"] = "full" if full else "quick"
+        settings |= {"mode": "full" if full else "quick", "retries": retries}
         _repeating.measure_sessions(models or [], sessions, control, save, settings)
         return
     if models:

@@ -1,4 +1,4 @@
-"""`tl1bench measure --sessions N`: the same measurement over and over, and a file against itself."""
+"""`tl1bench measure --sessions N`: one measurement over and over, and a file against itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def measure_sessions(
         from tl1bench.figures import repeatability as figure
 
         table = add(save / name, table)
-        figures.save(figure.picture(save), save / "repeatability", formats=("png", "svg"))
+        figures.save(figures.styled(figure.picture, save), save / figure.FOLDER, ("png", "svg"))
     console = Console()
     console.print(table.to_string(index=False), markup=False, highlight=False)
     console.print(

@@ -52,9 +52,7 @@ def measure_files(
     from tl1bench.measuring import measure
 
     with progress.steps("measure") as move:
-        result = measure(
-            list(models), batch, threads, mode, provider=provider, progress=move
-        )
+        result = measure(list(models), batch, threads, mode, provider=provider, progress=move)
     Console().print(str(result), markup=False, highlight=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,7 +104,9 @@ def _panel(panel: Axes, found: list[Bar], floor: float | None) -> None:
         return
     reach = max(np.nanmax([b.p50, b.high]) for b in found)
     for y, bar in enumerate(found):
-        hatch = {"hatch": "////", "edgecolor": "white", "lw": 0} if bar.color == _ZEROS else {}
+        hatch: dict[str, Any] = (
+            {"hatch": "////", "edgecolor": "white", "lw": 0} if bar.color == _ZEROS else {}
+        )
         panel.barh(y, bar.p50, height=0.7, color=bar.color, **hatch)
         end = bar.p50
         if np.isfinite(bar.low):

@@ -94,12 +94,11 @@ def _panel(
         panel.plot([cross], [y], color=INK, marker="x", ms=4, ls="")
         if math.isfinite(compact) and math.isfinite(dense):
             text = f"{panels.number(compact)} ({panels.number(100 * compact / dense)} %)"
-            panel.text(
-                max(compact, dense) + 0.02 * reach, y, text, va="center", size=6.5, color=INK
-            )
+            end = np.nanmax([compact, dense, stroke, cross])
+            panel.text(end + 0.03 * reach, y, text, va="center", size=6.5, color=INK)
     panel.set_yticks(range(len(methods)), [context.looks[m].label for m in methods])
     panel.set_ylim(len(methods) - 0.4, -0.6)
-    panel.set_xlim(0, 1.42 * reach)
+    panel.set_xlim(0, 1.5 * reach)
     panel.xaxis.set_major_locator(MaxNLocator(5))
     panel.grid(visible=False, axis="y")
     panel.tick_params(axis="y", length=0)

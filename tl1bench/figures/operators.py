@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tl1bench.figures import panels
 from tl1bench.figures.context import Context
-from tl1bench.figures.style import FAINT, INK, MUTED, WIDTH, display
+from tl1bench.figures.style import INK, MUTED, WIDTH, display
 from tl1bench.results import DENSE, HERO, MASKED
 
 _BATCHES = (1, 64)
@@ -46,7 +46,7 @@ def kind(operator: str, blocked: bool) -> str:
     return "other"
 
 
-def draw(table: pd.DataFrame, context: Context) -> Figure:
+def draw(table: pd.DataFrame, context: Context) -> Figure:  # noqa: ARG001
     """Draw one row a problem and one column a batch size: stacked time per kind of operator."""
     count = len(context.problems)
     figure = Figure(figsize=(WIDTH, 1.35 * count + 0.7), layout="constrained")
@@ -116,7 +116,7 @@ def _convolutions(row: Mapping[str, Any]) -> str:
     return f"{row['conv_channels']}\n{row['conv_blocked']} of {row['conv_total']} blocked"
 
 
-def caption(table: pd.DataFrame, context: Context) -> str:
+def caption(table: pd.DataFrame, context: Context) -> str:  # noqa: ARG001
     """Return what is shown, and what became of dense's most expensive kind of operator."""
     text = (
         "Time per operator of onnxruntime's optimised graph, from its own profiler (one thread, "
@@ -148,7 +148,8 @@ def _change(problem: str, context: Context) -> str:
         sum(us for name, us in some.items() if name.startswith(work))
         for some in (dense, found[own])
     )
+    share = 100 * before / sum(dense.values())
     return (
-        f"{problem}, batch {batch}: the {work} takes {100 * before / sum(dense.values()):.0f} % of dense's operator time, and in "
-        f"{display(HERO)} {panels.number(compact / before)} × as long."
+        f"{problem}, batch {batch}: the {work} takes {share:.0f} % of dense's operator time, and "
+        f"in {display(HERO)} {panels.number(compact / before)} × as long."
     )

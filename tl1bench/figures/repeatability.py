@@ -1,4 +1,4 @@
-"""Does a measured ratio repeat, and does a file against its own copy come out as 1?"""
+"""Whether a measured ratio repeats, and a file against its own copy comes out as 1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDER = "repeatability"
 ALLOWED_PCT = 3.0
 
 
-def draw(table: pd.DataFrame, context: Context) -> Figure:
+def draw(table: pd.DataFrame, context: Context) -> Figure:  # noqa: ARG001
     """Draw the sessions beside the profiles; they are the protocol's, not the profile's."""
     return picture(context.reports.parent / FOLDER)
 
@@ -81,7 +81,7 @@ def _sessions(panel: Axes, found: pd.DataFrame, good: pd.Series[bool]) -> None:
     panel.grid(visible=False, axis="x")
 
 
-def caption(table: pd.DataFrame, context: Context) -> str:
+def caption(table: pd.DataFrame, context: Context) -> str:  # noqa: ARG001
     """Return what is shown, with the spread and the coverage."""
     folder = context.reports.parent / FOLDER
     pair, control = (repeats.read(folder / name) for name in (repeats.PAIR, repeats.CONTROL))

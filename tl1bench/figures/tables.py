@@ -161,7 +161,8 @@ def left_table(table: pd.DataFrame, context: Context) -> Table:
     for n in numbers:
         counts = [_count(n[name]) for name in _COUNTS]
         sizes = [_number(n[name]) for name in _SIZES]
-        blocked = f"{n['conv_blocked']:.0f}/{n['conv_total']:.0f}" if n["conv_total"] > 0 else NOTHING
+        share = f"{n['conv_blocked']:.0f}/{n['conv_total']:.0f}"
+        blocked = share if n["conv_total"] > 0 else NOTHING
         rows.append((n["problem"], context.looks[n["method"]].label, *counts, *sizes, blocked))
     return Table(
         name="what-is-left",
@@ -199,11 +200,10 @@ _SIZES = {
 }
 
 
-def _left(
-    runs: pd.DataFrame, problem: str, method: str, context: Context
-) -> dict[str, Any]:
+def _left(runs: pd.DataFrame, problem: str, method: str, context: Context) -> dict[str, Any]:
     first = runs.sort_values("seed").iloc[0]
-    model = f"{method}/{run_name(first['lam'], first['seed'])}"
+    run = f"{method}/{run_name(first['lam'], first['seed'])}"
+    model = DENSE if method == DENSE else run
     row = context.timings(problem).get(model, {})
     memory = context.memory(problem).get(model, {})
     return {

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tabulate import tabulate
 
 from tl1bench.files import atomic_path
-from tl1bench.statistics import bca
+from tl1bench.statistics import Interval, bca
 
 FLOOR = "floor"
 KEY = ["model", "batch", "threads"]
@@ -22,8 +22,9 @@ OPERATORS = (*KEY, "node", "operator", "blocked", "calls", "mean_us", "share_pct
 # A burst was disturbed when the probe took this much longer than the tenth fastest in a hundred.
 DISTURBED = 1.25
 PROBE_LEVEL = 0.1
-# A process's number of a model rests on at least so many calls.
-LEAST_CALLS = 16
+# A process's number of a model rests on at least so many calls, a ratio on so many processes.
+LEAST_CALLS, LEAST_PROCESSES = 16, 3
+UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)
 QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
 
 
@@ -36,8 +37,8 @@ class Measurement:
         (`p…` by nearest rank), `first_us` the median over processes of the first call, `ratio_p50`
         the geometric mean over processes of p50 / the baseline's p50 in the same process, with a
         95 % interval over processes; `floor_us` the p50 of an Identity graph in the same rounds;
-        `calls` how many were timed and `quiet_pct` the share of them that counts; convolutions,
-        file size, and memory (arena on) where measured.
+        `calls` how many were timed, `quiet_pct` the share of them that counts and `processes` how
+        many the ratio rests on; convolutions, file size, and memory (arena on) where measured.
     samples
         Every timed call: model, batch, threads, process, round, call, ns, the probe_ns around its
         burst, and whether it is `quiet` (see `undisturbed`).
@@ -161,18 +162,29 @@ def undisturbed(samples: pd.DataFrame) -> NDArray[np.bool_]:
     no part in it. Seen with a neighbour on the host: a small network took 1.6 times as long, a
     large one 1.2 times, and their ratio was off by a quarter.
 
-    Of a model that has fewer than 16 such calls in a process, all calls there count.
+    A process in which a model has fewer than 16 such calls says nothing about it: those calls do
+    not count either. A model that fewer than three processes would speak for has all its calls
+    counted, as nothing better is there.
     """
     probes = samples["probe_ns"]
     setting = samples.groupby(["batch", "threads"])["probe_ns"]
     level = setting.transform("quantile", PROBE_LEVEL)
     quiet = probes <= DISTURBED * level
-    own = samples.assign(quiet=quiet).groupby([*KEY, "process"], observed=True)["quiet"]
-    return (quiet | (own.transform("sum") < LEAST_CALLS)).to_numpy()
+    samples = samples.assign(quiet=quiet)
+    own = samples.groupby([*KEY, "process"], observed=True)["quiet"]
+    quiet &= own.transform("sum") >= LEAST_CALLS
+    speaking = samples["process"].where(quiet)
+    model = samples.assign(process=speaking).groupby(KEY, observed=True)["process"]
+    every = samples.groupby(KEY, observed=True)["process"].transform("nunique")
+    enough = model.transform("nunique") >= np.minimum(every, LEAST_PROCESSES)
+    return (quiet | ~enough).to_numpy()
 
 
 def by_process(samples: pd.DataFrame, first: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Return first_us, p50_us (of quiet calls), ratio_p50 and calls by model and process."""
+    """Return first_us, p50_us (of quiet calls), ratio_p50 and calls by model and process.
+
+    Where a process has no quiet calls of the model or of the baseline, its ratio is unknown.
+    """
     key = [*KEY, "process"]
     quiet = samples[samples["quiet"]].groupby(key, observed=True)["ns"]
     calls = samples.groupby(key, observed=True).size()
@@ -193,7 +205,8 @@ def summarize(samples: pd.DataFrame, per_process: pd.DataFrame, seed: int) -> pd
     rows = []
     for at, calls in samples.groupby(KEY, observed=True):
         own, ns = processes.get_group(at), calls["ns"][calls["quiet"]]
-        log_ratio = bca(np.log(own["ratio_p50"]), seed=seed)
+        ratios = own["ratio_p50"].dropna()
+        log_ratio = bca(np.log(ratios), seed=seed) if len(ratios) else UNKNOWN
         rows.append(
             {
                 **dict(zip(KEY, at, strict=True)),
@@ -205,6 +218,7 @@ def summarize(samples: pd.DataFrame, per_process: pd.DataFrame, seed: int) -> pd
                 "ratio_high": math.exp(log_ratio.high),
                 "calls": len(calls),
                 "quiet_pct": 100 * len(ns) / len(calls),
+                "processes": len(ratios),
             }
         )
     table = pd.DataFrame(rows)

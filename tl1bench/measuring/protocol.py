@@ -138,7 +138,7 @@ def measure(
     samples = pd.concat([t.samples for t in timed], ignore_index=True)
     samples = samples.assign(quiet=undisturbed(samples))
     on_cpu = [t.on_cpu for t in timed if provider == "cpu" and (t.first["threads"] == 1).all()]
-    quiet = {int(n): float(share) for n, share in samples.groupby("threads")["quiet"].mean().items()}
+    quiet = {n: float(samples["quiet"][samples["threads"] == n].mean()) for n in counts}
     return assemble(
         samples,
         pd.concat([t.first for t in timed], ignore_index=True),

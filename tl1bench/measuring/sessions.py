@@ -20,15 +20,18 @@ def repeatability(
     pair: Sequence[str | Path],
     sessions: int = 10,
     *,
+    retries: int = 0,
     measurer: Callable[..., Measurement] = measure,
     **options: Any,
 ) -> pd.DataFrame:
     """Measure the same two files in `sessions` independent sessions: one row each.
 
-    Columns: the paired ratio of the second file to the first with its interval, whether that covers
-    1, whether the machine could be trusted, how many processes and what share of quiet calls it
-    rests on, p50 of the first file, and the machine. `options` go to `measure` (one batch, one
-    thread count); session s uses the seed `seed` + s. No memory is measured. Look at `spread_pct`.
+    A session for which the machine was too busy is measured again, at most `retries` times: that is
+    decided by the machine's load, never by a result. Columns: the paired ratio of the second file
+    to the first with its interval, whether that covers 1, whether the machine could be trusted, how
+    many attempts it took, how many processes and what share of quiet calls it rests on, p50 of the
+    first file, and the machine. `options` go to `measure` (one batch, one thread count); session s
+    uses the seed `seed` + s. No memory is measured. Look at `spread_pct`.
     """
     if len(pair) != 2 or sessions < 1:
         raise MeasurementError("Repeatability needs two files and at least one session.")
@@ -36,7 +39,9 @@ def repeatability(
     seed = options.pop("seed", 0)
     rows = []
     for session in range(seed, seed + sessions):
-        result = measurer(list(pair), seed=session, **options)
+        attempts, result = 1, measurer(list(pair), seed=session, **options)
+        while attempts <= retries and not result.machine["trusted"]:
+            attempts, result = attempts + 1, measurer(list(pair), seed=session, **options)
         first, other = (result.table[result.table["model"] == m] for m in options["labels"])
         if len(other) != 1:
             raise MeasurementError("Sessions are compared at one batch and one thread count.")
@@ -45,7 +50,8 @@ def repeatability(
         rows.append(
             (
                 *(session, ratio, low, high, bool(low <= 1 <= high)),
-                *(machine["trusted"], machine["reason"], machine["protocol"]["processes"]),
+                *(machine["trusted"], machine["reason"], attempts),
+                other["processes"].iloc[0],
                 *(quiet, first["p50_us"].iloc[0]),
                 *(machine["cpu"], machine["versions"]["onnxruntime"]),
             )

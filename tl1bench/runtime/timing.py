@@ -67,7 +67,8 @@ def time_models(
 ) -> Timing:
     """Time `calls` interleaved: every round visits all of them, in an order drawn from `rng`.
 
-    `probe` is called around each burst. The garbage collector is off meanwhile. `clock` counts nanoseconds.
+    `probe` is called around each burst. The garbage collector is off meanwhile. `clock` counts
+    nanoseconds.
     """
     collecting = gc.isenabled()
     gc.collect()
