@@ -5,14 +5,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from tl1bench import cli, models
-from tl1bench.cli import _standalone
+from tl1bench import cli, models, repeats
+from tl1bench.cli import _repeating, _standalone
 from tl1bench.errors import CompactionError, ConfigError, ExportError
+from tl1bench.measuring.graphs import read_graph
 
 ROOT = Path(__file__).parent.parent
 
@@ -97,6 +100,11 @@ def test_list_shows_problems_methods_data_and_profiles() -> None:
         (("compact", "nowhere.pt2", "-o", "small.onnx"), "nowhere.pt2 is not there"),
         (("compact", "nowhere.pt2", "-o", "small.txt"), "must end in .onnx or .pt2"),
         (("measure", "nowhere.onnx"), "nowhere.onnx"),
+        (("measure", "--sessions", "2", "one.onnx"), "--sessions takes two files (or none), not 1"),
+        (
+            ("measure", "--sessions", "2", "--control", "nowhere.onnx"),
+            "nowhere.onnx does not exist",
+        ),
         (("run", "--profile", "nonesuch"), "choose one of smoke, default, paper"),
         (("data", "nonesuch"), "there is no data set 'nonesuch'"),
     ],
@@ -184,6 +192,31 @@ def test_a_norm_without_running_statistics_has_no_mode(tmp_path: Path) -> None:
     layer = nn.InstanceNorm2d(1)
     save(nn.Sequential(layer, nn.Flatten(), nn.Linear(64, 2)).train(), 4, tmp_path / "model.pt2")
     _standalone.export_file(tmp_path / "model.pt2", tmp_path / "model.onnx")
+
+
+def test_sessions_without_files_compare_lenet5_with_its_compact_self(tmp_path: Path) -> None:
+    dense, small = _repeating.example_pair(tmp_path)
+    shapes = [list(t.dims) for t in onnx.load(small).graph.initializer if len(t.dims) > 1]
+    assert read_graph(dense).conv_channels == "20-50"
+    assert sorted(shapes) == [[5, 1, 5, 5], [10, 5, 5, 5], [10, 16], [16, 76]]
+
+
+def test_sessions_are_saved_with_their_figure_and_added_to(tmp_path: Path, monkeypatch) -> None:
+    def measurer(_, sessions, seed, **options):
+        asked.append((sessions, seed, options))
+        rows = {name: [1.0] * sessions for name in repeats.COLUMNS[1:4]}
+        rows |= {"session": range(seed, seed + sessions), "covers_one": True, "trusted": True}
+        return pd.DataFrame(rows)
+
+    asked: list = []
+    monkeypatch.setattr("tl1bench.measuring.repeatability", measurer)
+    settings = {"batch": 1, "threads": 1, "provider": "cpu", "mode": "quick"}
+    for sessions in (2, 3):
+        files = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+        _repeating.measure_sessions(files, sessions, False, tmp_path / "there", settings)
+    assert asked == [(2, 0, settings), (3, 2, settings)]
+    assert list(repeats.read(tmp_path / "there/pair.csv")["session"]) == [0, 1, 2, 3, 4]
+    assert (tmp_path / "there/repeatability.png").stat().st_size > 10_000
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:

@@ -16,23 +16,31 @@ from onnx_graphs import convolutions, linear, save
 
 from tl1bench.errors import MeasurementError
 from tl1bench.measuring import (
-    covered_pct,
     measure,
     negative_control,
     profile,
     repeatability,
-    spread_pct,
 )
 from tl1bench.measuring.graphs import count_convolutions, read_graph
-from tl1bench.measuring.measurement import by_process, nearest_rank_us, summarize
+from tl1bench.measuring.measurement import by_process, nearest_rank_us, summarize, undisturbed
 from tl1bench.measuring.profiling import operators
 from tl1bench.measuring.protocol import make_plan
 from tl1bench.measuring.workers import run_worker
+from tl1bench.repeats import add, covered_pct, read, spread_pct
 
 COLUMNS = [
     *("model", "batch", "threads", "first_us", "min_us", "p50_us", "p90_us", "p99_us"),
-    *("ratio_p50", "ratio_low", "ratio_high", "calls", "floor_us", "conv_total", "conv_blocked"),
-    *("conv_channels", "file_bytes", "gzip_bytes", "uss_load_mib", "uss_run_mib", "hwm_mib"),
+    *("ratio_p50", "ratio_low", "ratio_high", "calls", "quiet_pct", "processes", "floor_us"),
+    *(
+        "conv_total",
+        "conv_blocked",
+        "conv_channels",
+        "file_bytes",
+        "gzip_bytes",
+        "uss_load_mib",
+        "uss_run_mib",
+        "hwm_mib",
+    ),
 ]
 
 
@@ -47,6 +55,7 @@ def measured(tmp_path_factory):
         batch=(1, 4),
         processes=2,
         memory_of=[wide],
+        operators_of=[wide],
         progress=lambda *step: steps.append(step),
     )
     return SimpleNamespace(result=result, steps=steps, wide=wide, narrow=narrow)
@@ -78,8 +87,9 @@ def test_the_table_can_be_made_again_from_the_samples(measured):
     samples = measured.result.samples
     for row in measured.result.table.itertuples():
         own = samples[(samples["model"] == row.model) & (samples["batch"] == row.batch)]
-        ns = sorted(own["ns"])
-        assert row.calls == len(ns) >= 128
+        ns = sorted(own["ns"][own["quiet"]])
+        assert row.calls == len(own) >= 128
+        assert row.quiet_pct == pytest.approx(100 * len(ns) / len(own))
         assert row.min_us == ns[0] / 1e3
         for name, share in {"p50_us": 50, "p90_us": 90, "p99_us": 99}.items():
             assert getattr(row, name) == ns[-(-share * len(ns) // 100) - 1] / 1e3
@@ -88,9 +98,9 @@ def test_the_table_can_be_made_again_from_the_samples(measured):
 def test_samples_are_kept_small_and_whole(measured, tmp_path):
     samples = measured.result.samples
     assert list(samples.columns) == [
-        *("model", "batch", "threads", "process", "round", "call", "ns")
+        *("model", "batch", "threads", "process", "round", "call", "ns", "probe_ns", "quiet")
     ]
-    assert {str(t) for t in samples.dtypes} == {"category", "int32"}
+    assert {str(t) for t in samples.dtypes} == {"category", "int32", "bool"}
     assert samples.groupby(["model", "batch", "process"], observed=True).ngroups == 12
     measured.result.save_samples(tmp_path / "timings" / "p.parquet")
     back = pd.read_parquet(tmp_path / "timings" / "p.parquet")
@@ -128,8 +138,90 @@ def test_the_record_is_json_with_none_for_the_unknown(measured):
 
 def test_progress_counts_to_the_last_step(measured):
     totals = {total for _, total, _ in measured.steps}
-    assert totals == {1 + 2 * 2 + 2 * 2}
-    assert [done for done, _, _ in measured.steps] == list(range(9))
+    assert totals == {1 + 2 * 2 + 2 * 2 + 2}
+    assert [done for done, _, _ in measured.steps] == list(range(11))
+
+
+def test_operators_are_profiled_of_those_asked_for_at_every_batch(measured):
+    operators = measured.result.operators
+    assert set(operators["model"]) == {"wide"}
+    assert list(operators["batch"]) == [1, 1, 4, 4]
+    assert operators["operator"].str.contains("Gemm").all()
+    assert operators.groupby("batch")["share_pct"].sum().tolist() == pytest.approx([100, 100])
+    assert measured.result.record()["operators"][0]["node"]
+
+
+def test_what_is_headline_only_is_timed_at_the_first_setting(tmp_path):
+    paths = [linear(tmp_path / f"{name}.onnx", width) for name, width in (("a", 8), ("b", 9))]
+    result = measure(paths, (1, 2), processes=1, memory_of=(), headline_only=["b"])
+    timed = result.table[["model", "batch"]].to_numpy().tolist()
+    assert timed == [["a", 1], ["a", 2], ["b", 1], ["floor", 1], ["floor", 2]]
+    refuse("'a' is the baseline", paths, headline_only=["a"])
+
+
+def burst(model, probe_ns, process=0, batch=1, calls=16):
+    where = {"model": model, "batch": batch, "threads": 1, "process": process}
+    return [{**where, "probe_ns": probe_ns, "ns": 100}] * calls
+
+
+def test_a_burst_counts_when_the_probe_beside_it_was_quick():
+    rows = [*burst("a", 100), *burst("b", 124), *burst("a", 130), *burst("b", 100, process=1)]
+    rows += burst("a", 300, batch=64) + burst("b", 370, batch=64)  # its own level
+    quiet = undisturbed(pd.DataFrame(rows))
+    assert quiet.tolist() == [True] * 32 + [False] * 16 + [True] * 48
+
+
+def test_a_process_with_hardly_a_quiet_call_does_not_speak():
+    rows = [row for p in range(3) for row in burst("a", 100, process=p)]
+    rows += burst("a", 100, process=3, calls=15) + burst("a", 200, process=3)
+    quiet = undisturbed(pd.DataFrame(rows))
+    assert quiet.tolist() == [True] * 48 + [False] * 31
+
+
+def test_where_hardly_a_process_was_quiet_all_calls_count():
+    rows = [row for p in range(3) for row in burst("b", 100, process=p)]
+    rows += [row for p in range(3) for row in burst("a", 100 if p else 200, process=p)]
+    assert undisturbed(pd.DataFrame(rows)).all()
+
+
+def test_a_process_that_says_nothing_leaves_the_others_alone():
+    rows, first = [], []
+    for process in range(4):
+        for model, ns in (("dense", 1000), ("small", 500 if process else 4000)):
+            where = {"model": model, "batch": 1, "threads": 1, "process": process}
+            rows += [{**where, "ns": ns, "quiet": process > 0}] * 16
+            first.append({**where, "ns": 1})
+    samples = pd.DataFrame(rows)
+    samples["model"] = pd.Categorical(samples["model"], ["dense", "small"])
+    table = summarize(samples, by_process(samples, pd.DataFrame(first), "dense"), 0)
+    small = table.set_index("model").loc["small"]
+    assert (small["ratio_p50"], small["ratio_high"], small["processes"]) == (0.5, 0.5, 3)
+    assert small["quiet_pct"] == 75
+
+
+def test_a_disturbance_that_hits_networks_unequally_leaves_the_ratio_alone():
+    rng = np.random.default_rng(0)
+    rows = []
+    for process in range(5):
+        slow = rng.random(40) < 0.2 * process  # the last process is slow four times in five
+        for model, ns, factor in (("dense", 107_000, 1.2), ("small", 17_000, 1.6)):
+            for turn in slow:
+                wobble = rng.normal(1, 0.01)
+                where = {"model": model, "batch": 1, "threads": 1, "process": process}
+                spent = ns * wobble * (factor if turn else 1)
+                rows += [{**where, "ns": spent, "probe_ns": 7500 if turn else 4800}] * 8
+    samples = pd.DataFrame(rows)
+    samples["model"] = pd.Categorical(samples["model"], ["dense", "small"])
+    first = samples.groupby(["model", "batch", "threads", "process"], observed=True)["ns"].first()
+    first = first.reset_index().astype({"model": str})
+
+    def ratio(quiet):
+        table = samples.assign(quiet=quiet)
+        own = summarize(table, by_process(table, first, "dense"), 0).set_index("model")
+        return own.loc["small", "ratio_p50"]
+
+    assert ratio(undisturbed(samples)) == pytest.approx(17 / 107, rel=0.01)
+    assert ratio(True) > 1.05 * 17 / 107
 
 
 def test_the_text_marks_what_must_not_be_trusted(measured):
@@ -264,7 +356,7 @@ def test_ratios_are_paired_within_a_process():
             where = {"model": model, "batch": 1, "threads": 1, "process": process}
             rows += [{**where, "ns": ns}] * 5 + [{**where, "ns": 1_000_000}] * 2
             first.append({**where, "ns": 1000 * (process + 1)})
-    samples, first = pd.DataFrame(rows), pd.DataFrame(first)
+    samples, first = pd.DataFrame(rows).assign(quiet=True), pd.DataFrame(first)
     samples["model"] = pd.Categorical(samples["model"], ["dense", "small", "floor"])
     per_process = by_process(samples, first, "dense")
     small = per_process[per_process["model"] == "small"]
@@ -330,7 +422,7 @@ def test_the_profile_leaves_the_warm_up_out():
     }
 
 
-def fake_measurer(ratios):
+def fake_measurer(ratios, busy=0):
     seen = []
 
     def measurer(paths, seed, labels, **options):
@@ -342,9 +434,15 @@ def fake_measurer(ratios):
                 "ratio_p50": [1.0, ratio, 0.1],
                 "ratio_low": [1.0, ratio - 0.02, 0.1],
                 "ratio_high": [1.0, ratio + 0.02, 0.1],
+                "quiet_pct": [90.0, 91.0, 92.0],
+                "processes": 5,
+                "p50_us": [107.0, 107.0 * ratio, 5.0],
             }
         )
-        return SimpleNamespace(table=table, machine={"trusted": True, "reason": ""})
+        calm = len(seen) > busy
+        machine = {"trusted": calm, "reason": "" if calm else "others were at work"}
+        machine |= {"cpu": "a processor", "versions": {"onnxruntime": "1.32.0"}}
+        return SimpleNamespace(table=table, machine=machine)
 
     return measurer, seen
 
@@ -355,10 +453,37 @@ def test_sessions_are_compared_by_their_paired_ratio(tmp_path):
     table = repeatability(paths, 4, measurer=measurer, mode="full", seed=7)
     assert [seed for seed, _, _ in seen] == [7, 8, 9, 10]
     assert seen[0][2] == {"mode": "full", "memory_of": ()}
+    assert list(table["session"]) == [7, 8, 9, 10]
+    assert list(table["quiet_pct"]) == [91.0] * 4
+    assert list(table["dense_us_p50"]) == [107.0] * 4
     assert list(table["ratio_p50"]) == [0.99, 1.03, 1.0, 1.05]
     assert list(table["covers_one"]) == [True, False, True, False]
     assert covered_pct(table) == 50
     assert spread_pct(table) == pytest.approx(100 * 0.06 / 1.015)
+
+
+def test_a_session_on_a_busy_machine_is_measured_again(tmp_path):
+    files = [linear(tmp_path / f"{name}.onnx") for name in "ab"]
+    measurer, seen = fake_measurer([0.9, 0.99, 1.0], busy=1)
+    table = repeatability(files, 2, measurer=measurer, retries=3)
+    assert [seed for seed, _, _ in seen] == [0, 0, 1]
+    assert list(table["attempts"]) == [2, 1]
+    assert list(table["ratio_p50"]) == [0.99, 1.0]
+    measurer, _ = fake_measurer([0.9, 0.99], busy=2)
+    (row,) = repeatability(files, 1, measurer=measurer, retries=1).to_dict("records")
+    assert (row["trusted"], row["reason"], row["ratio_p50"]) == (False, "others were at work", 0.99)
+
+
+def test_sessions_are_added_to_those_that_are_there(tmp_path):
+    path = tmp_path / "sessions" / "pair.csv"
+    assert read(path).empty
+    measurer, _ = fake_measurer([0.99, 1.03, 1.0])
+    files = [linear(tmp_path / f"{name}.onnx") for name in "ab"]
+    add(path, repeatability(files, 2, measurer=measurer))
+    every = add(path, repeatability(files, 1, measurer=measurer, seed=2))
+    assert list(every["session"]) == [0, 1, 2]
+    pd.testing.assert_frame_equal(read(path), every, check_dtype=False)
+    assert read(path)["covers_one"].tolist() == [True, False, True]
 
 
 def test_the_negative_control_measures_two_copies(tmp_path):
@@ -388,3 +513,42 @@ def test_sessions_need_a_pair_and_one_setting(tmp_path):
 
     with pytest.raises(MeasurementError, match="one batch and one thread count"):
         repeatability([path, path], 1, measurer=at_two_batches)
+
+
+def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatch):
+    from tl1bench.stages import measure as stage
+
+    folder = tmp_path / "build" / "export" / "toy"
+    names = ["dense", "masked", "l1/lam-1-seed-0", "integrated_tl1/lam-1-seed-0", "l1/lam-1-seed-1"]
+    folder.mkdir(parents=True)
+    pd.DataFrame({"model": names, "memory": [True] * 4 + [False]}).to_csv(
+        folder / "models.csv", index=False
+    )
+    asked = []
+
+    def measurer(_, **options):
+        asked.append(options)
+        samples = pd.DataFrame({"model": ["dense"], "ns": [1]})
+        return SimpleNamespace(samples=samples, record=lambda: {"rows": [options["provider"]]})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "available", lambda: ("cpu", "cuda"))
+    monkeypatch.setattr(stage, "measure", measurer)
+    settings = SimpleNamespace(batches=(64, 1), threads=(1,), mode="quick", processes=5)
+    config = SimpleNamespace(
+        build=tmp_path / "build", reports=tmp_path / "reports", profile="p", measure=settings
+    )
+    stage.run(config, "toy")
+    on_cpu, on_gpu = asked
+    assert on_cpu["batch"] == [1, 64]
+    assert on_cpu["headline_only"] == ["l1/lam-1-seed-1"]
+    assert on_cpu["operators_of"] == ["dense", "masked", "integrated_tl1/lam-1-seed-0"]
+    assert (on_cpu["memory_of"], on_gpu["memory_of"]) == (names[:4], ())
+    shared = {"provider", "memory_of", "progress"}
+    assert {k: v for k, v in on_cpu.items() if k not in shared} == {
+        k: v for k, v in on_gpu.items() if k not in shared
+    }
+    record = json.loads((tmp_path / "reports/measure/toy.json").read_text())
+    assert record == {"rows": ["cpu"], "cuda": {"rows": ["cuda"]}}
+    samples = pd.read_parquet(tmp_path / "reports/timings/toy.parquet")
+    assert list(samples["provider"]) == ["cpu", "cuda"]

@@ -15,7 +15,7 @@ from onnx import helper
 from onnx_graphs import linear, save
 
 from tl1bench.errors import MeasurementError
-from tl1bench.runtime import Plan, bind, feed, open_session, time_models
+from tl1bench.runtime import Plan, available, bind, feed, open_session, time_models
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ class Machine:
 
     def __init__(self, *costs: int) -> None:
         self.now, self.costs, self.made = 0, costs, []
+        self.slow = lambda made: False
 
     def clock(self) -> int:
         return self.now
@@ -53,7 +54,11 @@ class Machine:
 
     def time(self, plan: Plan, seed: int = 0):
         calls = [lambda k=k: self.call(k) for k in range(len(self.costs))]
-        return time_models(calls, plan, np.random.default_rng(seed), self.clock)
+        return time_models(calls, self.probe, plan, np.random.default_rng(seed), self.clock)
+
+    def probe(self) -> None:
+        """Takes 5 ns, and 9 while the machine is slow."""
+        self.now += 9 if self.slow(len(self.made)) else 5
 
 
 def plan(**changes) -> Plan:
@@ -65,6 +70,16 @@ def test_timing_reads_what_the_clock_says():
     assert timing.first_ns.tolist() == [120, 107]
     assert timing.samples_ns.shape == (2, 3, 4)
     assert (timing.samples_ns == np.array([20, 7])[:, None, None]).all()
+
+
+def test_a_burst_is_probed_on_both_sides_and_the_slower_one_is_kept():
+    machine = Machine(20)
+    # Of the bursts' calls 51 to 68 (2 settling, 4 timed), slow is from within the second on.
+    machine.slow = lambda made: made > 51 + 6 + 3
+    assert machine.time(plan()).probe_ns.tolist() == [[5, 9, 9]]
+    machine = Machine(20)
+    machine.slow = lambda made: made < 51 + 2 + 1
+    assert machine.time(plan()).probe_ns.tolist() == [[9, 5, 5]]
 
 
 def test_every_round_visits_every_model_in_a_shuffled_order():
@@ -110,7 +125,7 @@ def test_garbage_is_collected_again_after_a_failure():
         raise RuntimeError("broken model")
 
     with pytest.raises(RuntimeError, match="broken model"):
-        time_models([fail], plan(), np.random.default_rng(0))
+        time_models([fail], fail, plan(), np.random.default_rng(0))
     assert gc.isenabled()
 
 
@@ -174,6 +189,33 @@ def test_a_provider_that_is_not_installed_is_refused(tmp_path, monkeypatch):
         open_session(linear(tmp_path / "m.onnx"), provider="cuda")
     with pytest.raises(MeasurementError, match="choose one of cpu, cuda"):
         open_session(linear(tmp_path / "m.onnx"), provider="abacus")
+
+
+def test_what_is_available_is_what_onnxruntime_has(monkeypatch):
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    assert available() == ("cpu", "cuda")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both[1:])
+    assert available() == ("cpu",)
+
+
+def test_a_cuda_session_is_asked_for_without_a_way_out(tmp_path, monkeypatch):
+    every = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    asked = []
+
+    class Session:
+        def __init__(self, _, options, providers):
+            entry = options.get_session_config_entry
+            asked.append((providers, entry("session.disable_cpu_ep_fallback")))
+            asked.append(options.intra_op_num_threads)
+
+        def get_providers(self):
+            return every
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: every)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    open_session(tmp_path / "m.onnx", threads=1, provider="cuda")
+    assert asked == [(["CUDAExecutionProvider"], "1"), 1]
 
 
 def test_a_silent_fall_back_to_another_provider_is_refused(tmp_path, monkeypatch, elsewhere):
@@ -245,6 +287,7 @@ def test_the_worker_times_models_and_imports_numpy_and_onnxruntime_only(tmp_path
         "batch": 2,
         "threads": 1,
         "provider": "cpu",
+        "probe": str(tmp_path / "a.onnx"),
         "seed": [0, 1],
         "plan": {"rounds_min": 2, "rounds_max": 2, "budget_s": 0.0},
     }
@@ -256,6 +299,7 @@ def test_the_worker_times_models_and_imports_numpy_and_onnxruntime_only(tmp_path
     samples = np.load(tmp_path / "samples.npy")
     assert samples.shape == (2, 2, 8)
     assert (samples > 0).all()
+    assert np.load(tmp_path / "probes.npy").shape == (2, 2)
     assert len(result["first_ns"]) == 2
     assert 0 < result["on_cpu"] < 1.5
 

@@ -6,7 +6,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +22,8 @@ FLAG_PREFIXES = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "bf16", "i
 OTHERS_SHARE = 0.25
 # Load averages lag by a minute and count our own earlier work: only a plain overload counts.
 LOAD_PER_CORE = 1.5
+LEAST_ON_CPU = 0.95
+LEAST_QUIET = 0.25
 
 
 @dataclass(frozen=True)
@@ -173,20 +175,38 @@ def record() -> dict[str, Any]:
     }
 
 
-def verdict(watch: Watch, threads: int, on_cpu: float | None = None) -> dict[str, Any]:
+def verdict(
+    watch: Watch,
+    threads: Sequence[int],
+    on_cpu: float | None = None,
+    quiet: Mapping[int, float] | None = None,
+) -> dict[str, Any]:
     """Return load before and after, and whether to trust what was measured. JSON-able.
 
     `on_cpu` is the smallest share of a one-thread worker's timed wall time that it spent on a core;
-    under 95 % it was pushed aside, whoever did it (also a container's quota).
+    under 95 % it was pushed aside, whoever did it (also a container's quota). `quiet` is the share
+    of undisturbed calls by thread count; under a quarter there is too little to go by. `reasons`
+    holds the answer for each of `threads`, `trusted` and `reason` that for the fewest.
     """
-    reason = busy(watch, threads)
-    if not reason and on_cpu is not None and math.isfinite(on_cpu) and on_cpu < 0.95:
-        reason = f"a worker was on a core for only {on_cpu:.0%} of the time it was timed"
+    reasons = {n: _doubt(watch, n, on_cpu, (quiet or {}).get(n, 1.0)) for n in threads}
+    reason = reasons[min(threads)]
     return {
         "load_before": list(watch.before[0].average),
         "load_after": list(watch.after[1].average),
         "others_cores": {when: round(used, 3) for when, used in watch.spans().items()},
         "on_cpu": on_cpu,
+        "quiet": {str(n): round(share, 3) for n, share in (quiet or {}).items()},
         "trusted": not reason,
         "reason": reason,
+        "reasons": {str(n): why for n, why in reasons.items()},
     }
+
+
+def _doubt(watch: Watch, threads: int, on_cpu: float | None, quiet: float) -> str:
+    if reason := busy(watch, threads):
+        return reason
+    if on_cpu is not None and math.isfinite(on_cpu) and on_cpu < LEAST_ON_CPU:
+        return f"a worker was on a core for only {on_cpu:.0%} of the time it was timed"
+    if quiet < LEAST_QUIET:
+        return f"something slowed the machine down during {1 - quiet:.0%} of the timed calls"
+    return ""

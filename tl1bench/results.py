@@ -25,6 +25,7 @@ DTYPES: Mapping[str, str] = {
     "weights_dense": "int64",
     "weights_compact": "int64",
     "macs_dense": "int64",
+    "macs_nonzero": "Int64",
     "macs_compact": "int64",
     "architecture": "str",
     "onnx_bytes_dense": "Int64",
@@ -45,10 +46,12 @@ _VALUES: Mapping[str, Callable[[str], Any]] = {
     "Int64": int,
     "bool": {"True": True, "False": False}.__getitem__,
 }
-# Only the operating points that were exported are measured: these columns may be empty.
-OPTIONAL = tuple(c for c in COLUMNS if c.startswith(("onnx_", "latency_", "uss_")))
+# Only the operating points that were exported are measured, and the theoretical count is younger
+# than some results: these columns may be empty.
+OPTIONAL = tuple(c for c in COLUMNS if c.startswith(("onnx_", "latency_", "uss_", "macs_nonzero")))
 DENSE = "dense"
 HERO = "integrated_tl1"
+MASKED = "masked"  # a pruned network whose zeros were left in place: the control
 _METRICS = {
     DENSE: ("test_error_pct",),
     HERO: ("test_error_pct", "weights_kept_pct", "latency_ratio_p50"),

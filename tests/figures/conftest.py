@@ -172,6 +172,7 @@ def _layers(net: Net, method: str, lam: float, rng: np.random.Generator) -> list
                 "weights_nonzero": max(1, round(weights * (dense_within if strength else 1))),
                 "weights_after": weights,
                 "macs_before": full * places,
+                "macs_nonzero": round(weights * (dense_within if strength else 1)) * places,
                 "macs_after": weights * places,
                 "kept_because": "output" if last else "",
             }
@@ -221,6 +222,7 @@ def _write_run(
             "weights_dense": total["weights_before"],
             "weights_compact": total["weights_after"],
             "macs_dense": total["macs_before"],
+            "macs_nonzero": sum(layer["macs_nonzero"] for layer in layers),
             "macs_compact": macs,
             "architecture": "-".join(str(layer["units_after"]) for layer in layers[:-1]),
             "max_abs_difference": 3e-15,
@@ -282,6 +284,7 @@ def _write_measurement(
     layers = _layers(NETS[problem], "dense", 0.0, np.random.default_rng(0))
     macs = sum(layer["macs_before"] for layer in layers)
     weights = sum(layer["weights_before"] for layer in layers)
+    convolutions = sum(layer["kind"] == "Conv2d" for layer in layers)
     models = {"dense": macs, "masked": round(macs * 0.995), "floor": 0} | timed
     rows = []
     for batch in (1, 64):
@@ -306,8 +309,26 @@ def _write_measurement(
                         "uss_run_mib": 24.0 + weights * 4e-6 * (count / macs) + 0.1 * batch,
                         "hwm_mib": 60.0,
                         "file_bytes": round(4 * weights * count / macs) + 1500,
+                        "gzip_bytes": round(3.6 * weights * count / macs) + 700,
+                        "conv_total": convolutions if count else 0,
+                        "conv_blocked": convolutions // 2 if count else 0,
+                        "conv_channels": "20-50" if convolutions and count else "",
                     }
                 )
+    memory = [
+        {**{k: r[k] for k in ("model", "batch", "threads", "uss_load_mib", "hwm_mib")}}
+        | {"arena": arena, "uss_empty_mib": 20.0, "uss_run_mib": r["uss_run_mib"] + 2 * (not arena)}
+        for r in rows
+        for arena in (True, False)
+    ]
+    hero = next((name for name in timed if name.startswith("integrated_tl1/")), "dense")
+    operators = [
+        {"model": m, "batch": b, "threads": 1, "node": f"{kind}{b}", "operator": kind}
+        | {"blocked": kind == "Conv", "calls": 50, "mean_us": us * b / (1 + 3 * (m == hero))}
+        for m in dict.fromkeys(("dense", "masked", hero))
+        for b in (1, 64)
+        for kind, us in (("Conv", 8.0), ("ReorderOutput", 1.0), ("FusedGemm", 4.0), ("Relu", 0.5))
+    ]
     machine = {
         "cpu": "a made-up processor",
         "cpu_flags": ["avx2", "fma"],
@@ -319,7 +340,10 @@ def _write_measurement(
         "trusted": trusted,
         "reason": "" if trusted else "other processes kept 1.31 of 2 cores busy",
     }
-    write_json(context.reports / "measure" / f"{problem}.json", {"machine": machine, "rows": rows})
+    write_json(
+        context.reports / "measure" / f"{problem}.json",
+        {"machine": machine, "rows": rows, "memory": memory, "operators": operators},
+    )
 
 
 @pytest.fixture(scope="session")

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from tl1bench import figures
+from tl1bench import figures, repeats
 from tl1bench.comparison import operating_points
 from tl1bench.errors import ConfigError
 from tl1bench.figures import (
@@ -21,8 +22,10 @@ from tl1bench.figures import (
     accuracy_size,
     first_layer,
     latency_bars,
+    operators,
     penalties,
     published,
+    repeatability,
     training_curves,
 )
 from tl1bench.figures.style import ALARM, INK
@@ -52,14 +55,16 @@ def test_the_figures_are_the_files_of_the_folder_that_are_no_helpers():
         "first_layer",
         "latency_bars",
         "memory_size",
+        "operators",
         "penalties",
+        "repeatability",
         "training_curves",
     }
     with pytest.raises(ConfigError, match=r"no figure 'style'.*accuracy_size"):
         figures.load("style")
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties", "repeatability"}))
 def test_a_figure_names_its_problems(name, drawn, tree):
     shown = " ".join(texts(drawn[name]))
     assert all(problem in shown for problem in tree.problems)
@@ -73,7 +78,7 @@ def test_a_figure_can_be_written_and_its_svg_does_not_depend_on_addresses(name, 
     assert not re.search(r"<clipPath[^>]*>\s*<path", path.read_text())
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties", "repeatability"}))
 def test_a_caption_is_made_from_the_data(name, tree, table):
     shown = figures.caption(name, table, tree.context)
     one = tree.problems[:1]
@@ -138,7 +143,7 @@ def test_one_seed_has_no_intervals_and_does_not_claim_any(make_tree, tmp_path, t
         assert "BCa" not in alone
 
 
-@pytest.mark.parametrize("name", ["accuracy_latency", "latency_bars"])
+@pytest.mark.parametrize("name", ["accuracy_latency", "latency_bars", "operators"])
 def test_a_busy_machine_is_marked_loudly(name, drawn, make_tree, tmp_path):
     tree = make_tree(tmp_path, problems=("digits-mlp",), lams=(1e-4,), seeds=(0,), trusted=False)
     busy = figures.draw(name, tree.collect(), tree.context)
@@ -279,3 +284,79 @@ def test_the_drawn_prox_is_the_argmin():
             found = float(penalties.tl1_prox(np.array([z]), a, 0.3)[0])
             value = 0.5 * (found - z) ** 2 + 0.3 * penalties.rho(np.array([found]), a)[0]
             assert value <= objective.min() + 1e-9
+
+
+def test_the_control_of_zeros_left_in_place_stands_beside_dense(tree, table):
+    found = latency_bars.bars(table, "mnist-lenet5", 1, tree.context)
+    assert [bar.label for bar in found][:2] == ["dense", "zeros left in place"]
+    assert found[1].p50 == tree.context.timings("mnist-lenet5")["masked"]["p50_us"]
+    caption = latency_bars.caption(table, tree.context)
+    assert re.search(r"latency at batch 1 is 0\.9\d to (0\.9\d|1\.00) of dense's", caption)
+
+
+@pytest.mark.parametrize(
+    ("operator", "blocked", "kind"),
+    [
+        ("Conv", True, "convolution, blocked"),
+        ("FusedConv", False, "convolution, plain"),
+        ("FusedGemm", False, "matrix product"),
+        ("ReorderInput", False, "reordering to and from blocks"),
+        ("GlobalAveragePool", True, "pooling"),
+        ("Gather", False, "picking inputs"),
+        ("Add", False, "other"),
+    ],
+)
+def test_operators_fall_into_kinds(operator, blocked, kind):
+    assert operators.kind(operator, blocked) == kind
+
+
+def test_operator_times_are_stacked_beside_the_whole_call(drawn, tree, table):
+    axes = panel(drawn["operators"], "mnist-lenet5, batch 64")
+    found = operators.times("mnist-lenet5", 64, tree.context)
+    widths = [patch.get_width() for patch in axes.patches]
+    assert sum(widths) == pytest.approx(sum(sum(own.values()) for own in found.values()))
+    whole = tree.context.timings("mnist-lenet5", 64)["dense"]["p50_us"]
+    assert axes.lines[0].get_xdata()[0] == whole
+    assert "20-50\n1 of 2 blocked" in texts(drawn["operators"])
+    said = operators.caption(table, tree.context)
+    assert (
+        "the convolution takes 59 % of dense's operator time, and in integrated TL1 0.250" in said
+    )
+
+
+def sessions(ratios, trusted=True):
+    return pd.DataFrame(
+        {
+            "ratio_p50": ratios,
+            "ratio_low": [r - 0.01 for r in ratios],
+            "ratio_high": [r + 0.01 for r in ratios],
+            "covers_one": [abs(r - 1) <= 0.01 for r in ratios],
+            "trusted": trusted,
+            "processes": 5,
+            "cpu": "a processor",
+            "onnxruntime": "1.32.0",
+        }
+    )
+
+
+def test_repeated_sessions_say_their_spread_and_coverage(tree, table, tmp_path):
+    context = replace(tree.context, reports=tmp_path / "made-up")
+    assert "was not measured" in repeatability.caption(table, context)
+    repeats.add(tmp_path / "repeatability/pair.csv", sessions([0.2, 0.202, 0.201]))
+    repeats.add(tmp_path / "repeatability/control.csv", sessions([1.0, 1.02, 0.995, 1.001]))
+    figure = figures.draw("repeatability", table, context)
+    shown = texts(figure)
+    assert "session: spread 1.0 % of the ratio" in shown
+    assert "session: 3 of 4 intervals cover 1" in shown
+    assert figure.get_suptitle() == ""
+    caption = repeatability.caption(table, context)
+    assert "of 1.0 % over 3 sessions" in caption
+    assert "covers 1 in 75 % of 4 sessions" in caption
+
+
+def test_a_session_on_a_busy_machine_is_marked(table, tree, tmp_path):
+    context = replace(tree.context, reports=tmp_path / "made-up")
+    repeats.add(tmp_path / "repeatability/pair.csv", sessions([0.2, 0.202], trusted=False))
+    repeats.add(tmp_path / "repeatability/control.csv", sessions([1.0, 1.0]))
+    assert "DO NOT TRUST" in figures.draw("repeatability", table, context).get_suptitle()
+    assert "too busy in 2 of them" in repeatability.caption(table, context)

@@ -23,7 +23,7 @@ def runs_of(table: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def test_there_is_one_table_a_problem_and_one_of_all_points(every, tree, tmp_path):
-    assert [t.name for t in every] == [*tree.problems, "operating-points"]
+    assert [t.name for t in every] == [*tree.problems, "what-is-left", "operating-points"]
     tables.write_all(every, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3 * len(every)
 
@@ -116,3 +116,24 @@ def test_what_was_not_measured_is_a_dash(make_tree, tmp_path):
     assert last["speed-up [×]"] == last["p50 [µs]"] == "–"
     assert "±" not in last["test error [%]"]
     assert "nan" not in shown.markdown().lower()
+
+
+def test_dense_theoretical_and_compact_counts_stand_side_by_side(every, table, tree):
+    left = next(t for t in every if t.name == "what-is-left")
+    assert left.header[2:8] == (
+        *("weights dense", "theoretical", "compact"),
+        *("MACs dense", "theoretical", "compact"),
+    )
+    assert len(left.rows) == len(tree.problems) * len(tree.methods)
+    row = left.frame.set_index(["problem", "method"]).loc[("mnist-lenet5", "tl1")]
+    runs = runs_of(table, "tl1")
+    for name in ("weights_dense", "nonzero_weights", "weights_compact", "macs_nonzero"):
+        assert row[name] == pytest.approx(runs[name].astype(float).mean())
+    assert row["macs_nonzero"] < row["macs_compact"] < row["macs_dense"]
+    model = f"tl1/lam-{runs['lam'].iloc[0]:g}-seed-0"
+    timing = tree.context.timings("mnist-lenet5")[model]
+    assert row["gzip_kb"] == timing["gzip_bytes"] / 1e3
+    assert row["uss_run_no_arena_mib"] == timing["uss_run_mib"] + 2
+    assert row["hwm_mib"] == timing["hwm_mib"]
+    assert dict(zip(left.header, left.rows[0], strict=True))["blocked"] == "–"
+    assert left.rows[-1][-1] == "1/2"

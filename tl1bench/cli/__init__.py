@@ -198,14 +198,38 @@ def measure(
     full: Annotated[
         bool, typer.Option("--full", help="The full protocol instead of the quick one.")
     ] = False,
+    provider: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    sessions: Annotated[
+        int, typer.Option(min=0, help="Measure two files so many times: does it repeat?")
+    ] = 0,
+    control: Annotated[
+        bool, typer.Option("--control", help="With --sessions: the first file against its copy.")
+    ] = False,
+    retries: Annotated[
+        int, typer.Option(min=0, help="With --sessions: so often again on a busy machine.")
+    ] = 0,
+    save: Annotated[
+        Path | None, typer.Option(help="With --sessions: the folder to add them to.")
+    ] = None,
     params: Params = Path("params.yaml"),
     problem: OnProblem = None,
 ) -> None:
-    """Measure latency and memory in processes without torch."""
+    """Measure latency and memory in processes without torch.
+
+    With --sessions and no files, LeNet-5 and its compact 5-10-76-16 (random weights) are measured.
+    """
+    if sessions:
+        from tl1bench.cli import _repeating
+
+        settings = {"batch": batch, "threads": threads, "provider": provider}
+        settings |= {"mode": "full" if full else "quick", "retries": retries}
+        _repeating.measure_sessions(models or [], sessions, control, save, settings)
+        return
     if models:
         from tl1bench.cli import _standalone
 
-        _standalone.measure_files(models, batch, threads, "full" if full else "quick")
+        mode = "full" if full else "quick"
+        _standalone.measure_files(models, batch, threads, mode, provider)
         return
     from tl1bench import account
     from tl1bench.stages import measure as stage

@@ -139,13 +139,15 @@ def export_file(source: Path, target: Path) -> None:
     Console().print(f"Written: {target} (opset {report.opset})")
 
 
-def measure_files(models: Sequence[Path], batch: int, threads: int, mode: str) -> None:
+def measure_files(
+    models: Sequence[Path], batch: int, threads: int, mode: str, provider: str
+) -> None:
     """Measure ONNX files against the first and print the table."""
     from tl1bench import progress
     from tl1bench.measuring import measure
 
     with progress.steps("measure") as move:
-        result = measure(list(models), batch=batch, threads=threads, mode=mode, progress=move)
+        result = measure(list(models), batch, threads, mode, provider=provider, progress=move)
     Console().print(str(result), markup=False, highlight=False)
 
 

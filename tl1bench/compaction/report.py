@@ -21,7 +21,8 @@ class LayerReport:
     """One layer with weights. Weights exclude biases; MACs are for one sample.
 
     `weights_ideal` is what would be left if no other layer had a say: rows times columns, over the
-    rows that the result needs and the live inputs that those read.
+    rows that the result needs and the live inputs that those read. `macs_nonzero` is what the full
+    layer would need if zeros cost nothing: a theoretical count.
     `reasons` says of the units that stay how many do so for which reason: "used" by the result,
     forced or asked for by an operation, or coupled to a unit of another layer that is used.
     """
@@ -37,6 +38,7 @@ class LayerReport:
     weights_ideal: int
     weights_after: int
     macs_before: int
+    macs_nonzero: int
     macs_after: int
     reasons: dict[str, int]
 
@@ -57,30 +59,36 @@ class Report:
 
     layers: tuple[LayerReport, ...]
     weights_before: int
+    weights_nonzero: int
     weights_ideal: int
     weights_after: int
     macs_before: int
+    macs_nonzero: int
     macs_after: int
     opaque: tuple[str, ...]
     architecture: str
 
     def __str__(self) -> str:
         """Return a table, one line a layer."""
-        head = ("layer", "kind", "units", "inputs", "weights", "MACs", "kept because")
+        head = ("layer", "kind", "units", "inputs", "weights", "non-zero", "MACs",
+                "of non-zero", "kept because")  # fmt: skip
         rows = [head] + [
             (
                 layer.name, layer.kind,
                 f"{layer.units_before} → {layer.units_after}",
                 f"{layer.inputs_before} → {layer.inputs_after}",
                 f"{layer.weights_before:,} → {layer.weights_after:,}",
+                f"{layer.weights_nonzero:,}",
                 f"{layer.macs_before:,} → {layer.macs_after:,}",
+                f"{layer.macs_nonzero:,}",
                 layer.kept_because,
             )
             for layer in self.layers
         ]  # fmt: skip
         rows.append(
             ("total", "", "", "", f"{self.weights_before:,} → {self.weights_after:,}",
-             f"{self.macs_before:,} → {self.macs_after:,}", self.architecture)
+             f"{self.weights_nonzero:,}", f"{self.macs_before:,} → {self.macs_after:,}",
+             f"{self.macs_nonzero:,}", self.architecture)
         )  # fmt: skip
         widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
         lines = [
@@ -113,9 +121,11 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, written: set[str
     return Report(
         layers=tuple(layers),
         weights_before=sum(layer.weights_before for layer in layers),
+        weights_nonzero=sum(layer.weights_nonzero for layer in layers),
         weights_ideal=sum(layer.weights_ideal for layer in layers),
         weights_after=sum(layer.weights_after for layer in layers),
         macs_before=sum(layer.macs_before for layer in layers) + fixed,
+        macs_nonzero=sum(layer.macs_nonzero for layer in layers) + fixed,
         macs_after=sum(layer.macs_after for layer in layers) + fixed,
         opaque=tuple(dict.fromkeys(op_name(n) for n in state.opaque)),
         architecture="-".join(map(str, widths)),
@@ -139,7 +149,7 @@ def _layer(
     inputs = int(keep[source.ids].sum()) if present else 0
     if left is not None and left.gather is not None and present:
         inputs = len(left.gather)
-    positions = _positions(node, site)
+    positions, nonzero = _positions(node, site), int(before.count_nonzero())
     return LayerReport(
         name=state.label(site.matrix),
         kind=op_name(node),
@@ -148,10 +158,11 @@ def _layer(
         inputs_before=len(source.ids),
         inputs_after=inputs,
         weights_before=before.numel(),
-        weights_nonzero=int(before.count_nonzero()),
+        weights_nonzero=nonzero,
         weights_ideal=_ideal(site, source, result),
         weights_after=weight.numel(),
         macs_before=positions * before.numel(),
+        macs_nonzero=positions * nonzero,
         macs_after=positions * weight.numel(),
         reasons=reasons.count(result, keep[result.ids]) if present else {},
     )

@@ -6,9 +6,10 @@ other `HELPERS` are what figures and the page are made with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -52,9 +53,13 @@ def load(name: str) -> ModuleType:
 
 def draw(name: str, table: pd.DataFrame, context: Context) -> Figure:
     """Draw figure `name` in this project's style; matplotlib's own settings stay untouched."""
+    return styled(load(name).draw, table, context)
+
+
+def styled(draw: Callable[..., Figure], *arguments: Any) -> Figure:
+    """Call `draw` in this project's style."""
     with mpl.rc_context(style.RC):
-        figure: Figure = load(name).draw(table, context)
-    return figure
+        return draw(*arguments)
 
 
 def caption(name: str, table: pd.DataFrame, context: Context) -> str:

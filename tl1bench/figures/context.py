@@ -62,6 +62,13 @@ class Context:
         """Return the measured rows at `batch` and one thread, by model name."""
         return headline_timings(self.measurement(problem), batch)
 
+    def memory(
+        self, problem: str, batch: int = 1, arena: bool = False
+    ) -> dict[str, dict[str, Any]]:
+        """Return what fresh processes took at `batch`, by model name, with or without the arena."""
+        rows = self.measurement(problem).get("memory", ())
+        return {r["model"]: r for r in rows if (r["batch"], r["arena"]) == (batch, arena)}
+
     def trusted(self) -> bool:
         """Return whether no measurement found the machine too busy."""
         machines = (self.measurement(p)["machine"] for p in self.problems)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from tl1bench.figures import panels
 from tl1bench.figures.context import Context
 from tl1bench.figures.style import INK, MUTED, WIDTH
-from tl1bench.results import DENSE
+from tl1bench.results import DENSE, run_name
 
 _QUANTITIES = (
     ("onnx_bytes", "ONNX file [kB]", 1e-3),
@@ -36,15 +39,41 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
         chosen = table[(table["problem"] == problem) & table["selected"]]
         for panel, (key, label, unit) in zip(row, _QUANTITIES, strict=True):
             panel.set_xlabel(label)
-            _panel(panel, chosen, _COLUMNS[key], unit, context)
+            marks = _marks(chosen, problem, key, context)
+            _panel(panel, chosen, _COLUMNS[key], unit, context, marks)
         row[0].set_title(problem)
     outline = Patch(facecolor="none", edgecolor=MUTED, label="dense")
-    panels.legend(figure, [outline])
+    file = Line2D([], [], color=INK, lw=1.6, label="the file's gzip; memory after loading")
+    arena = Line2D([], [], color=INK, marker="x", ms=4, ls="", label="memory without the arena")
+    panels.legend(figure, [outline, file, arena])
     return figure
 
 
+def _marks(
+    chosen: pd.DataFrame, problem: str, key: str, context: Context
+) -> dict[str, tuple[float, float]]:
+    """Return by method where the stroke and the cross go: see the legend."""
+    timings, memory = context.timings(problem), context.memory(problem)
+    found = {}
+    for method, runs in chosen.groupby("method", sort=False):
+        first = runs.sort_values("seed").iloc[0]
+        model = f"{method}/{run_name(first['lam'], first['seed'])}"
+        row, bare = timings.get(model, {}), memory.get(model, {})
+        if key == "uss":
+            pair = (row.get("uss_load_mib"), bare.get("uss_run_mib"))
+        else:
+            pair = (row.get("gzip_bytes"), None)
+        found[str(method)] = tuple(math.nan if v is None else float(v) for v in pair)
+    return cast("dict[str, tuple[float, float]]", found)
+
+
 def _panel(
-    panel: Axes, chosen: pd.DataFrame, columns: tuple[str, str], unit: float, context: Context
+    panel: Axes,
+    chosen: pd.DataFrame,
+    columns: tuple[str, str],
+    unit: float,
+    context: Context,
+    marks: Mapping[str, tuple[float, float]],
 ) -> None:
     values = chosen.set_index("method")[list(columns)].astype("float64").groupby(level=0).mean()
     methods = [m for m in context.methods if m != DENSE and m in values.index]
@@ -60,14 +89,16 @@ def _panel(
         dense, compact = (unit * values.loc[method, list(columns)].to_numpy()).tolist()
         panel.barh(y, compact, height=0.7, color=context.looks[method].color)
         panel.barh(y, dense, height=0.7, facecolor="none", edgecolor=MUTED, linewidth=0.8)
+        stroke, cross = (unit * v for v in marks.get(method, (math.nan, math.nan)))
+        panel.plot([stroke, stroke], [y - 0.42, y + 0.42], color=INK, lw=1.6)
+        panel.plot([cross], [y], color=INK, marker="x", ms=4, ls="")
         if math.isfinite(compact) and math.isfinite(dense):
             text = f"{panels.number(compact)} ({panels.number(100 * compact / dense)} %)"
-            panel.text(
-                max(compact, dense) + 0.02 * reach, y, text, va="center", size=6.5, color=INK
-            )
+            end = np.nanmax([compact, dense, stroke, cross])
+            panel.text(end + 0.03 * reach, y, text, va="center", size=6.5, color=INK)
     panel.set_yticks(range(len(methods)), [context.looks[m].label for m in methods])
     panel.set_ylim(len(methods) - 0.4, -0.6)
-    panel.set_xlim(0, 1.42 * reach)
+    panel.set_xlim(0, 1.5 * reach)
     panel.xaxis.set_major_locator(MaxNLocator(5))
     panel.grid(visible=False, axis="y")
     panel.tick_params(axis="y", length=0)
@@ -77,9 +108,10 @@ def caption(table: pd.DataFrame, context: Context) -> str:
     """Return what is shown."""
     exported = int((table["selected"] & table["onnx_bytes_compact"].notna()).sum())
     return (
-        "Bytes of the ONNX file (one file, weights inside, uncompressed) and unique set size of a "
-        "fresh process without torch after running it (batch 1, one thread), mean over the "
+        "Bytes of the ONNX file (one file, weights inside) and unique set size of a fresh process "
+        "without torch after running it (batch 1, one thread, allocator arena on), mean over the "
         f"exported seeds of the selected operating points ({exported} networks, "
-        f"{len(context.problems)} problems). The runtime itself takes most of the memory of small "
-        "networks."
+        f"{len(context.problems)} problems). Strokes mark the file's gzip and the memory after "
+        "loading alone, crosses the memory after running without the arena. The runtime itself "
+        "takes most of the memory of small networks."
     )

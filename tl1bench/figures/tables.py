@@ -17,7 +17,7 @@ from tl1bench.figures.context import Context
 from tl1bench.figures.panels import number, signed
 from tl1bench.figures.typeset import Table
 from tl1bench.files import write_text
-from tl1bench.results import DENSE
+from tl1bench.results import DENSE, run_name
 
 NOTHING = "–"
 
@@ -157,11 +157,92 @@ def points_table(table: pd.DataFrame, context: Context) -> Table:
     )
 
 
+def left_table(table: pd.DataFrame, context: Context) -> Table:
+    """Return weights, operations, file and memory of every method's selected runs, side by side.
+
+    Dense is the full network, theoretical what would be left if every zero cost nothing, compact
+    what is really there.
+    """
+    chosen = table[table["selected"]]
+    rows, numbers = [], []
+    for problem in context.problems:
+        for method in context.methods:
+            runs = chosen[(chosen["problem"] == problem) & (chosen["method"] == method)]
+            if not runs.empty:
+                numbers.append(_left(runs, problem, method, context))
+    for n in numbers:
+        counts = [_count(n[name]) for name in _COUNTS]
+        sizes = [_number(n[name]) for name in _SIZES]
+        share = f"{n['conv_blocked']:.0f}/{n['conv_total']:.0f}"
+        blocked = share if n["conv_total"] > 0 else NOTHING
+        rows.append((n["problem"], context.looks[n["method"]].label, *counts, *sizes, blocked))
+    return Table(
+        name="what-is-left",
+        title="What is left: weights, operations, file, memory",
+        note=(
+            "Mean over seeds at the selected points; MACs for one example. Theoretical counts are "
+            "those of the weights that are not zero: what a runtime that skips zeros for free "
+            "would need, not what onnxruntime does. File and memory are those of the first seed's "
+            "compact network: gzip -6; unique memory of a fresh process at batch 1 and one thread, "
+            "after loading, after running with the allocator's arena and without it, and peak "
+            "resident size (VmHWM). Blocked: convolutions that ran in the NCHWc layout."
+        ),
+        header=("problem", "method", *_COUNTS.values(), *_SIZES.values(), "blocked"),
+        rows=tuple(rows),
+        bold=frozenset(),
+        frame=pd.DataFrame(numbers),
+    )
+
+
+_COUNTS = {
+    "weights_dense": "weights dense",
+    "nonzero_weights": "theoretical",
+    "weights_compact": "compact",
+    "macs_dense": "MACs dense",
+    "macs_nonzero": "theoretical",
+    "macs_compact": "compact",
+}
+_SIZES = {
+    "file_kb": "ONNX [kB]",
+    "gzip_kb": "gzip [kB]",
+    "uss_load_mib": "loaded [MiB]",
+    "uss_run_mib": "run [MiB]",
+    "uss_run_no_arena_mib": "run, no arena [MiB]",
+    "hwm_mib": "peak [MiB]",
+}
+
+
+def _left(runs: pd.DataFrame, problem: str, method: str, context: Context) -> dict[str, Any]:
+    first = runs.sort_values("seed").iloc[0]
+    run = f"{method}/{run_name(first['lam'], first['seed'])}"
+    model = DENSE if method == DENSE else run
+    row = context.timings(problem).get(model, {})
+    memory = context.memory(problem).get(model, {})
+    return {
+        "problem": problem,
+        "method": method,
+        **{name: float(runs[name].astype("float64").mean()) for name in _COUNTS},
+        "file_kb": _get(row, "file_bytes") / 1e3,
+        "gzip_kb": _get(row, "gzip_bytes") / 1e3,
+        "uss_load_mib": _get(row, "uss_load_mib"),
+        "uss_run_mib": _get(row, "uss_run_mib"),
+        "uss_run_no_arena_mib": _get(memory, "uss_run_mib"),
+        "hwm_mib": _get(row, "hwm_mib"),
+        "conv_blocked": _get(row, "conv_blocked"),
+        "conv_total": _get(row, "conv_total"),
+    }
+
+
+def _get(row: Mapping[str, Any], name: str) -> float:
+    value = row.get(name)
+    return math.nan if value is None else float(value)
+
+
 def every(table: pd.DataFrame, context: Context) -> tuple[Table, ...]:
-    """Return all tables: one a problem, what a script logged, then all operating points."""
+    """Return all tables: one a problem, what a script logged, what is left, all points."""
     mains = tuple(main_table(table, problem, context) for problem in context.problems)
     logged = tuple(as_logged(table, problem, context) for problem in context.as_coded)
-    return (*mains, *logged, points_table(table, context))
+    return (*mains, *logged, left_table(table, context), points_table(table, context))
 
 
 def write_all(tables: Sequence[Table], folder: Path) -> None:

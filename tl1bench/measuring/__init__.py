@@ -7,14 +7,12 @@ processes, `profiling` says where a network's time goes, `sessions` shows how fa
 from tl1bench.measuring.measurement import Measurement
 from tl1bench.measuring.profiling import profile
 from tl1bench.measuring.protocol import measure
-from tl1bench.measuring.sessions import covered_pct, negative_control, repeatability, spread_pct
+from tl1bench.measuring.sessions import negative_control, repeatability
 
 __all__ = [
     "Measurement",
-    "covered_pct",
     "measure",
     "negative_control",
     "profile",
     "repeatability",
-    "spread_pct",
 ]

@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from tl1bench.measuring.graphs import Graph, count_convolutions
+from tl1bench.measuring.profiling import profile
 from tl1bench.measuring.workers import run_worker
 from tl1bench.runtime.timing import Plan
 
-MEMORY_RUNS = 50
+MEMORY_RUNS = 20
+PROFILE_RUNS, PROFILE_WARMUP = 60, 20
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,15 @@ class Bench:
             )
         return pd.DataFrame(rows)
 
-    def time(self, setting: Setting, process: int, plan: Plan) -> Timed:
-        """Time all models in one fresh process, loaded in an order of that process's own.
+    def time(self, setting: Setting, process: int, plan: Plan, labels: list[str]) -> Timed:
+        """Time the models `labels` in one fresh process, loaded in an order of its own.
 
-        The floor comes first, so that its first call pays for what all first calls share.
+        The floor is the last label; it is loaded first, so that its first call pays for what all
+        first calls share, and it is also the probe.
         """
         self.say(
             f"timing in process {process + 1} at batch {setting.batch}, {setting.threads} thr."
         )
-        labels = list(self.graphs)
         key = [self.seed, process, setting.batch, setting.threads]
         last = len(labels) - 1
         order = np.array([last, *np.random.default_rng(key).permutation(last)])
@@ -83,6 +85,7 @@ class Bench:
             {
                 "task": "time",
                 "models": [str(self.graphs[labels[n]].path) for n in order],
+                "probe": str(self.graphs[labels[last]].path),
                 "provider": self.provider,
                 **asdict(setting),
                 "seed": key,
@@ -90,10 +93,11 @@ class Bench:
             },
             folder,
         )
-        ns = np.load(folder / "samples.npy")
+        ns, probe_ns = np.load(folder / "samples.npy"), np.load(folder / "probes.npy")
         where = {**asdict(setting), "process": process}
         first = pd.DataFrame({"model": [labels[n] for n in order], "ns": result["first_ns"]})
-        return Timed(_long(ns, order, labels, where), first.assign(**where), result["on_cpu"])
+        samples = _long(ns, probe_ns, order, list(self.graphs), labels, where)
+        return Timed(samples, first.assign(**where), result["on_cpu"])
 
     def memory(self, label: str, setting: Setting, arena: bool) -> dict[str, Any]:
         """Measure one model's memory in a fresh process."""
@@ -110,23 +114,39 @@ class Bench:
         folder = self.scratch / f"memory-{number}-{setting.batch}-{arena}"
         return {"model": label, **asdict(setting), "arena": arena, **run_worker(job, folder)}
 
+    def profile(self, label: str, setting: Setting) -> pd.DataFrame:
+        """Return time per operator of one model, under onnxruntime's profiler."""
+        self.say(f"operators of {label} at batch {setting.batch}")
+        table = profile(
+            self.graphs[label].path,
+            **asdict(setting),
+            runs=PROFILE_RUNS,
+            warmup=PROFILE_WARMUP,
+            provider=self.provider,
+        )
+        return table.assign(model=label, **asdict(setting))
+
 
 def _long(
     ns: np.ndarray[Any, np.dtype[np.int64]],
+    probe_ns: np.ndarray[Any, np.dtype[np.int64]],
     order: np.ndarray[Any, np.dtype[np.int64]],
+    every: list[str],
     labels: list[str],
     where: Mapping[str, int],
 ) -> pd.DataFrame:
     # int32 holds calls up to 2.1 s; a slower model gets the wider type.
-    narrow = ns.max() <= np.iinfo(np.int32).max
+    narrow = max(ns.max(), probe_ns.max()) <= np.iinfo(np.int32).max
+    width = np.int32 if narrow else np.int64
     model, turn, call = np.indices(ns.shape, dtype=np.int32).reshape(3, -1)
     names = np.array(labels, dtype=object)
     return pd.DataFrame(
         {
-            "model": pd.Categorical(names[order[model]], categories=labels),
+            "model": pd.Categorical(names[order[model]], categories=every),
             **{name: np.full(ns.size, value, dtype=np.int32) for name, value in where.items()},
             "round": turn,
             "call": call,
-            "ns": ns.ravel().astype(np.int32 if narrow else np.int64),
+            "ns": ns.ravel().astype(width),
+            "probe_ns": np.repeat(probe_ns.ravel(), ns.shape[-1]).astype(width),
         }
     )

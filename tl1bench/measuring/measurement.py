@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from tabulate import tabulate
 
 from tl1bench.files import atomic_path
-from tl1bench.statistics import bca
+from tl1bench.statistics import Interval, bca
 
 FLOOR = "floor"
 KEY = ["model", "batch", "threads"]
 MEMORY = (*KEY, "arena", "uss_empty_mib", "uss_load_mib", "uss_run_mib", "hwm_mib")
+OPERATORS = (*KEY, "node", "operator", "blocked", "calls", "mean_us", "share_pct")
+# A burst was disturbed when the probe took this much longer than the tenth fastest in a hundred.
+DISTURBED = 1.25
+PROBE_LEVEL = 0.1
+# A process's number of a model rests on at least so many calls, a ratio on so many processes.
+LEAST_CALLS, LEAST_PROCESSES = 16, 3
+UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)
 QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
 
 
@@ -27,18 +33,22 @@ class Measurement:
     """Latency and memory of some models, as far as they were asked for.
 
     table
-        One row a model × batch × threads: latencies in µs over the calls of all processes (`p…` by
-        nearest rank), `first_us` the median over processes of the first call, `ratio_p50` the
-        geometric mean over processes of p50 / the baseline's p50 in the same process, with a 95 %
-        interval over processes; `floor_us` the p50 of an Identity graph in the same rounds;
-        `calls` how many were timed; convolutions, file size, and memory (arena on) where measured.
+        One row a model × batch × threads: latencies in µs over the quiet calls of all processes
+        (`p…` by nearest rank), `first_us` the median over processes of the first call, `ratio_p50`
+        the geometric mean over processes of p50 / the baseline's p50 in the same process, with a
+        95 % interval over processes; `floor_us` the p50 of an Identity graph in the same rounds;
+        `calls` how many were timed, `quiet_pct` the share of them that counts and `processes` how
+        many the ratio rests on; convolutions, file size, and memory (arena on) where measured.
     samples
-        Every timed call: model, batch, threads, process, round, call, ns.
+        Every timed call: model, batch, threads, process, round, call, ns, the probe_ns around its
+        burst, and whether it is `quiet` (see `undisturbed`).
     per_process
         Each process by itself: first_us, p50_us, ratio_p50, calls.
     memory
         MiB of fresh processes, allocator arena on and off: unique set size when empty, after
         loading, after running; peak resident size.
+    operators
+        Time per operator of the models that were asked for, from onnxruntime's profiler.
     machine
         The machine, the protocol's settings, and `trusted` with the `reason` if it is false.
     """
@@ -47,6 +57,7 @@ class Measurement:
     samples: pd.DataFrame
     per_process: pd.DataFrame
     memory: pd.DataFrame
+    operators: pd.DataFrame
     machine: dict[str, Any]
 
     def record(self) -> dict[str, Any]:
@@ -56,6 +67,7 @@ class Measurement:
             "rows": _rows(self.table),
             "memory": _rows(self.memory),
             "processes": _rows(self.per_process),
+            "operators": _rows(self.operators),
         }
 
     def save_samples(self, target: Path) -> None:
@@ -112,37 +124,72 @@ class Measurement:
             head += "\nFewer than the 5 processes that the protocol asks for."
         if not self.machine["trusted"]:
             head += f"\nNOT TO BE TRUSTED: {self.machine['reason']}."
+        for threads, reason in self.machine["reasons"].items():
+            if reason and reason != self.machine["reason"]:
+                head += f"\nNOT TO BE TRUSTED at {threads} threads: {reason}."
         return head
 
 
 def assemble(
-    samples: Sequence[pd.DataFrame],
-    first: Sequence[pd.DataFrame],
+    samples: pd.DataFrame,
+    first: pd.DataFrame,
     constant: pd.DataFrame,
     memory: pd.DataFrame,
+    operators: pd.DataFrame,
     machine: dict[str, Any],
 ) -> Measurement:
     """Make the tables from what the workers brought back.
 
-    `samples` and `first` have the columns model, batch, threads, process and ns (samples also round
-    and call), `constant` one row a model; the baseline and the seed stand in the machine's
+    `samples` and `first` have the columns model, batch, threads, process and ns (samples also
+    `quiet`), `constant` one row a model; the baseline and the seed stand in the machine's
     `protocol`.
     """
-    every = pd.concat(samples, ignore_index=True)
     protocol = machine["protocol"]
-    per_process = by_process(every, pd.concat(first, ignore_index=True), protocol["baseline"])
-    table = summarize(every, per_process, protocol["seed"]).merge(constant, on="model", how="left")
+    per_process = by_process(samples, first, protocol["baseline"])
+    table = summarize(samples, per_process, protocol["seed"]).merge(
+        constant, on="model", how="left"
+    )
     usual = memory[memory["arena"].astype(bool)].drop(columns=["arena", "uss_empty_mib"])
     table = table.merge(usual, on=KEY, how="left")
-    return Measurement(table, every, per_process, memory, machine)
+    return Measurement(table, samples, per_process, memory, operators, machine)
+
+
+def undisturbed(samples: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which calls were made while nothing else slowed the machine down.
+
+    The probes around a burst must stay within 25 % of their fast level (the tenth percentile) at
+    that batch and thread count. It is a statement about the machine: the networks' own times take
+    no part in it. Seen with a neighbour on the host: a small network took 1.6 times as long, a
+    large one 1.2 times, and their ratio was off by a quarter.
+
+    A process in which a model has fewer than 16 such calls says nothing about it: those calls do
+    not count either. A model that fewer than three processes would speak for has all its calls
+    counted, as nothing better is there.
+    """
+    probes = samples["probe_ns"]
+    setting = samples.groupby(["batch", "threads"])["probe_ns"]
+    level = setting.transform("quantile", PROBE_LEVEL)
+    quiet = probes <= DISTURBED * level
+    samples = samples.assign(quiet=quiet)
+    own = samples.groupby([*KEY, "process"], observed=True)["quiet"]
+    quiet &= own.transform("sum") >= LEAST_CALLS
+    speaking = samples["process"].where(quiet)
+    model = samples.assign(process=speaking).groupby(KEY, observed=True)["process"]
+    every = samples.groupby(KEY, observed=True)["process"].transform("nunique")
+    enough = model.transform("nunique") >= np.minimum(every, LEAST_PROCESSES)
+    return (quiet | ~enough).to_numpy()
 
 
 def by_process(samples: pd.DataFrame, first: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Return first_us, p50_us, ratio_p50 and calls of every model in every process."""
+    """Return first_us, p50_us (of quiet calls), ratio_p50 and calls by model and process.
+
+    Where a process has no quiet calls of the model or of the baseline, its ratio is unknown.
+    """
     key = [*KEY, "process"]
-    groups = samples.groupby(key, observed=True)["ns"]
+    quiet = samples[samples["quiet"]].groupby(key, observed=True)["ns"]
+    calls = samples.groupby(key, observed=True).size()
     table = pd.DataFrame(
-        {"p50_us": groups.apply(lambda ns: nearest_rank_us(ns, 0.5)), "calls": groups.size()}
+        {"p50_us": quiet.apply(lambda ns: nearest_rank_us(ns, 0.5)), "calls": calls}
     ).reset_index()
     table = table.astype({"model": str}).merge(first, on=key, validate="1:1")
     reference = table[table["model"] == baseline].set_index(key[1:])["p50_us"].rename("reference")
@@ -156,9 +203,10 @@ def summarize(samples: pd.DataFrame, per_process: pd.DataFrame, seed: int) -> pd
     """Return the latency columns of the table, models in the samples' category order."""
     processes = per_process.groupby(KEY)
     rows = []
-    for at, ns in samples.groupby(KEY, observed=True)["ns"]:
-        own = processes.get_group(at)
-        log_ratio = bca(np.log(own["ratio_p50"]), seed=seed)
+    for at, calls in samples.groupby(KEY, observed=True):
+        own, ns = processes.get_group(at), calls["ns"][calls["quiet"]]
+        ratios = own["ratio_p50"].dropna()
+        log_ratio = bca(np.log(ratios), seed=seed) if len(ratios) else UNKNOWN
         rows.append(
             {
                 **dict(zip(KEY, at, strict=True)),
@@ -168,7 +216,9 @@ def summarize(samples: pd.DataFrame, per_process: pd.DataFrame, seed: int) -> pd
                 "ratio_p50": math.exp(log_ratio.estimate),
                 "ratio_low": math.exp(log_ratio.low),
                 "ratio_high": math.exp(log_ratio.high),
-                "calls": len(ns),
+                "calls": len(calls),
+                "quiet_pct": 100 * len(ns) / len(calls),
+                "processes": len(ratios),
             }
         )
     table = pd.DataFrame(rows)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,7 +18,14 @@ from tl1bench import machine
 from tl1bench.errors import MeasurementError
 from tl1bench.measuring.bench import Bench, Setting
 from tl1bench.measuring.graphs import Graph, read_graph, write_floor
-from tl1bench.measuring.measurement import FLOOR, MEMORY, Measurement, assemble
+from tl1bench.measuring.measurement import (
+    FLOOR,
+    MEMORY,
+    OPERATORS,
+    Measurement,
+    assemble,
+    undisturbed,
+)
 from tl1bench.runtime.timing import Plan
 
 Progress = Callable[[int, int, str], None]
@@ -68,7 +77,9 @@ def measure(
     processes: int = 5,
     labels: Sequence[str] | None = None,
     *,
+    headline_only: Sequence[str | Path] = (),
     memory_of: Sequence[str | Path] | None = None,
+    operators_of: Sequence[str | Path] = (),
     provider: str = "cpu",
     progress: Progress | None = None,
 ) -> Measurement:
@@ -78,13 +89,16 @@ def measure(
     are loaded in shuffled order, warmed up with 50 calls and timed in shuffled rounds of 8 calls,
     together with an Identity graph on the same input, the floor. `quick` times at least 128 calls a
     model over all processes, and more while 0.6 s a process last; `full` at least 1,024 calls,
-    spread over at least 10 s of running that model.
+    spread over at least 10 s of running that model. Bursts during which the machine itself was
+    slowed down are kept in the samples but do not count (`measurement.undisturbed`).
 
     `baseline` (path or label; the first by default) is what ratios refer to. `labels` name the
-    models in the tables (file stems by default). `memory_of` (paths or labels; all by default)
-    chooses whose memory is measured: two fresh processes a model and batch, at the first of
-    `threads`. `provider` is "cpu" or "cuda". `progress` is called with the number of steps done,
-    the number of all steps, and what comes next.
+    models in the tables (file stems by default). All following choices are paths or labels:
+    `headline_only` are timed at the first of `batch` and of `threads` alone; `memory_of` (all by
+    default) chooses whose memory is measured, in two fresh processes a model and batch, and
+    `operators_of` whose operators are profiled, both at the first of `threads`. `provider` is "cpu"
+    or "cuda". `progress` is called with the number of steps done, the number of all steps, and what
+    comes next.
 
     Raises
     ------
@@ -98,39 +112,42 @@ def measure(
     _same_inputs(named)
     base = next(iter(named)) if baseline is None else _find(named, baseline)
     remembered = list(named) if memory_of is None else [_find(named, key) for key in memory_of]
-    plans = {count: make_plan(mode, len(named) + 1, processes, count) for count in counts}
-    settings = [Setting(*pair) for pair in product(batches, counts)]
-    say = _narrator(progress, 1 + processes * len(settings) + 2 * len(remembered) * len(batches))
+    profiled = [_find(named, key) for key in operators_of]
+    timed_at = _settings(named, batches, counts, {_find(named, key) for key in headline_only}, base)
+    plans = {s: make_plan(mode, len(own), processes, s.threads) for s, own in timed_at.items()}
+    jobs = (2 * len(remembered) + len(profiled)) * len(batches) + processes * len(timed_at)
     with TemporaryDirectory(prefix="tl1bench-") as folder:
         floor = Path(folder) / "floor.onnx"
         write_floor(named[base].path, floor)
         graphs = {**named, FLOOR: read_graph(floor)}
-        bench = Bench(graphs, provider, seed, Path(folder), say)
+        bench = Bench(graphs, provider, seed, Path(folder), _narrator(progress, 1 + jobs))
         constant = bench.inspect(batches)
         before = machine.look()
         # Settings alternate inside each process number, so that slow drift meets all of them.
         timed = [
-            bench.time(setting, process, plans[setting.threads])
+            bench.time(setting, process, plans[setting], own)
             for process in range(processes)
-            for setting in settings
+            for setting, own in timed_at.items()
+        ]
+        profiles = [
+            bench.profile(label, Setting(size, counts[0]))
+            for label, size in product(profiled, batches)
         ]
         watch = machine.Watch(before, machine.look())
-        memory = pd.DataFrame(
-            [
-                bench.memory(label, Setting(size, counts[0]), arena)
-                for label, size, arena in product(remembered, batches, (True, False))
-            ],
-            columns=list(MEMORY),
-        )
+        memory = _memory(bench, remembered, [Setting(size, counts[0]) for size in batches])
+    samples = pd.concat([t.samples for t in timed], ignore_index=True)
+    samples = samples.assign(quiet=undisturbed(samples))
     on_cpu = [t.on_cpu for t in timed if provider == "cpu" and (t.first["threads"] == 1).all()]
+    quiet = {n: float(samples["quiet"][samples["threads"] == n].mean()) for n in counts}
     return assemble(
-        [t.samples for t in timed],
-        [t.first for t in timed],
+        samples,
+        pd.concat([t.first for t in timed], ignore_index=True),
         constant,
         memory,
+        pd.concat([pd.DataFrame(columns=list(OPERATORS)), *profiles])[list(OPERATORS)],
         {
             **machine.record(),
-            **machine.verdict(watch, max(counts), min(on_cpu, default=None)),
+            **machine.verdict(watch, counts, min(on_cpu, default=None), quiet),
             "protocol": {
                 "mode": mode,
                 "provider": provider,
@@ -142,6 +159,28 @@ def measure(
             },
         },
     )
+
+
+def _settings(
+    named: Mapping[str, Graph],
+    batches: Sequence[int],
+    counts: Sequence[int],
+    headline_only: Set[str],
+    base: str,
+) -> dict[Setting, list[str]]:
+    if base in headline_only:
+        raise MeasurementError(f"{base!r} is the baseline: it has to be timed at every setting.")
+    few = [label for label in named if label not in headline_only]
+    settings = [Setting(*pair) for pair in product(batches, counts)]
+    return {s: [*(few if s != settings[0] else named), FLOOR] for s in settings}
+
+
+def _memory(bench: Bench, labels: Sequence[str], settings: Sequence[Setting]) -> pd.DataFrame:
+    # What a process has to itself does not depend on its neighbours: one runs on each core.
+    jobs = list(product(labels, settings, (True, False)))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        rows = list(pool.map(lambda job: bench.memory(*job), jobs))
+    return pd.DataFrame(rows, columns=list(MEMORY))
 
 
 def _counts(name: str, value: int | Sequence[int]) -> tuple[int, ...]:

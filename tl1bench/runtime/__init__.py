@@ -5,7 +5,7 @@
 large imports here: a process with torch in it is twelve times as big and its thread pools compete.
 """
 
-from tl1bench.runtime.session import bind, feed, open_session
+from tl1bench.runtime.session import available, bind, feed, open_session
 from tl1bench.runtime.timing import Plan, Timing, time_models
 
-__all__ = ["Plan", "Timing", "bind", "feed", "open_session", "time_models"]
+__all__ = ["Plan", "Timing", "available", "bind", "feed", "open_session", "time_models"]

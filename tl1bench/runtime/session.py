@@ -27,6 +27,12 @@ INTEGERS = {
 }
 
 
+def available() -> tuple[str, ...]:
+    """Return which of `PROVIDERS` the installed onnxruntime can use, cpu first."""
+    there = onnxruntime.get_available_providers()
+    return tuple(name for name, provider in PROVIDERS.items() if provider in there)
+
+
 def open_session(
     path: str | Path,
     threads: int = 1,
@@ -101,6 +107,12 @@ def feed(
         node.name: _values(node.type, _shape(node.name, node.shape, batch), node.name, rng)
         for node in session.get_inputs()
     }
+
+
+def fixed_batch(session: onnxruntime.InferenceSession) -> int | None:
+    """Return the batch that the inputs of `session` are fixed to, None where it is free."""
+    first = [node.shape[0] for node in session.get_inputs() if node.shape]
+    return next((int(size) for size in first if isinstance(size, int)), None)
 
 
 def _shape(name: str, dims: list[int | str | None], batch: int) -> tuple[int, ...]:

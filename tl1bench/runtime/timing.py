@@ -21,8 +21,12 @@ class Plan:
     A process makes one first call and `warmup` more of each model, then between `rounds_min` and
     `rounds_max` rounds: as many as fit into `budget_s` for all models together. In a round a model
     makes at least `settle` untimed calls (the model before it had the caches) lasting at least
-    `settle_s`, then `calls` timed ones. With `share_s` the untimed part is stretched so that each
-    model runs that long in this process, its timed calls spread over that time.
+    `settle_s`, then a burst of `calls` timed ones between two probes. With `share_s` the untimed
+    part is stretched so that each model runs that long in this process, its timed calls spread
+    over that time.
+
+    A probe is the fastest of `probes` calls of one tiny model, always the same. It costs almost
+    nothing and slows down with the machine: it tells at which bursts something else was going on.
     """
 
     rounds_min: int
@@ -33,6 +37,7 @@ class Plan:
     settle: int = 2
     settle_s: float = 0.0
     warmup: int = 50
+    probes: int = 5
 
     def rounds(self, cost_s: Sequence[float]) -> int:
         """Return the number of rounds for models that cost `cost_s` seconds a call."""
@@ -43,21 +48,27 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Timing:
-    """First calls (model,) and timed calls (model, round, call), in nanoseconds."""
+    """First calls (model,), timed calls (model, round, call) and probes, in nanoseconds.
+
+    `probe_ns` (model, round) is the slower of the two probes around each burst.
+    """
 
     first_ns: NDArray[np.int64]
     samples_ns: NDArray[np.int64]
+    probe_ns: NDArray[np.int64]
 
 
 def time_models(
     calls: Sequence[Call],
+    probe: Call,
     plan: Plan,
     rng: np.random.Generator,
     clock: Clock = time.perf_counter_ns,
 ) -> Timing:
     """Time `calls` interleaved: every round visits all of them, in an order drawn from `rng`.
 
-    The garbage collector is off meanwhile. `clock` counts nanoseconds.
+    `probe` is called around each burst. The garbage collector is off meanwhile. `clock` counts
+    nanoseconds.
     """
     collecting = gc.isenabled()
     gc.collect()
@@ -67,18 +78,21 @@ def time_models(
         rounds = plan.rounds(cost_s)
         settle_ns = int(1e9 * max(plan.settle_s, plan.share_s / rounds))
         samples_ns = np.zeros((len(calls), rounds, plan.calls), dtype=np.int64)
+        probe_ns = np.zeros((len(calls), rounds), dtype=np.int64)
         for turn in range(rounds):
             for model in rng.permutation(len(calls)):
                 call, row = calls[model], samples_ns[model, turn]
                 _settle(call, plan.settle, settle_ns, clock)
+                before = _fastest(probe, plan.probes, clock)
                 for k in range(plan.calls):
                     start = clock()
                     call()
                     row[k] = clock() - start
+                probe_ns[model, turn] = max(before, _fastest(probe, plan.probes, clock))
     finally:
         if collecting:
             gc.enable()
-    return Timing(np.array(first_ns, dtype=np.int64), samples_ns)
+    return Timing(np.array(first_ns, dtype=np.int64), samples_ns, probe_ns)
 
 
 def _warm_up(calls: Sequence[Call], count: int, clock: Clock) -> tuple[list[int], list[float]]:
@@ -100,3 +114,13 @@ def _settle(call: Call, count: int, duration_ns: int, clock: Clock) -> None:
         call()
     while clock() < end:
         call()
+
+
+def _fastest(call: Call, count: int, clock: Clock) -> int:
+    # The first calls find the caches full of another network: only the fastest tells the state.
+    spent = []
+    for _ in range(count):
+        start = clock()
+        call()
+        spent.append(clock() - start)
+    return min(spent)

@@ -132,6 +132,7 @@ def _keep(found: _Run, full: Module, small: Compacted, test: Examples, example: 
         "weights_dense": final.report.weights_before,
         "weights_compact": final.report.weights_after,
         "macs_dense": final.report.macs_before,
+        "macs_nonzero": final.report.macs_nonzero,
         "macs_compact": final.report.macs_after,
         "architecture": final.report.architecture,
         "max_abs_difference": same.max_abs_difference,
