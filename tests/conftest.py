@@ -1,10 +1,13 @@
-"""What the whole suite shares: how long it took is written down, for the README."""
+"""What the whole suite shares: one finished smoke run, and how long it all took, for the README."""
 
 import json
 import time
 from pathlib import Path
 
 import pytest
+from checkouts import ROOT, call, repro
+
+from tl1bench import pipeline
 
 BEGAN = time.time()
 
@@ -23,3 +26,14 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config) -> None:
         target.write_text(
             json.dumps({"passed": passed, "seconds": round(time.time() - BEGAN)}) + "\n"
         )
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Path:
+    """Return a copy of the project in which the smoke profile has run: not to be changed."""
+    tree = tmp_path_factory.mktemp("smoke") / "tree"
+    pipeline.lay_out(ROOT, tree, ROOT / "reports/smoke/params.yaml")
+    fetched = call(tree, "-m", "tl1bench", "data", "--quiet")
+    assert fetched.returncode == 0, fetched.stderr
+    repro(tree)
+    return tree

@@ -1,34 +1,17 @@
-"""The recipes of CONTRIBUTING.md, run as they stand there."""
+"""The recipes of CONTRIBUTING.md, run as they stand there, where the smoke profile has run."""
 
-import os
 import re
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
+from checkouts import ROOT, call, repro
 
-from tl1bench import pipeline
+from tl1bench import results
 
-ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(python|yaml) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SMALL = """
-root: .
-params: params.yaml
-profile: recipes
-workers: 2
-seeds: [0]
-select: {tolerance_pct: 0.5}
-compact: {gather: null}
-measure: {mode: quick, batches: [1], threads: [1], processes: 2}
-datasets: {digits: {}}
-methods:
-  dense: {penalty: l2, lam: 1.0e-4}
-  integrated_tl1: {lam: 1.0e-3}
-problems: {}
-"""
+METHODS = ("dense", "integrated_tl1", "elastic_net")
 
 
 def merged(old: dict, new: dict) -> dict:
@@ -42,37 +25,26 @@ def merged(old: dict, new: dict) -> dict:
     return {**old, **both}
 
 
-def call(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(tree), "PYTHONWARNINGS": "default"}
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=tree,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory) -> Path:
-    """Return a copy of the project in which all four recipes were followed."""
-    folder = tmp_path_factory.mktemp("recipes")
-    params = folder / "small.yaml"
-    content = yaml.safe_load(SMALL)
+def tree(smoke: Path, tmp_path_factory) -> Path:
+    """Return a copy of the smoke run in which all four recipes were followed.
+
+    One of the problems is dropped: what is left of it on disk must not come back.
+    """
+    copy = tmp_path_factory.mktemp("recipes") / "tree"
+    shutil.copytree(smoke, copy)
+    content = yaml.safe_load((copy / "params.yaml").read_text())
+    del content["problems"]["digits-resnet"]
     blocks = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
     assert [kind for kind, _, _ in blocks].count("python") == 4
-    for kind, _, text in blocks:
+    for kind, name, text in blocks:
         if kind == "yaml":
             content = merged(content, yaml.safe_load(text))
-    params.write_text(yaml.safe_dump(content))
-    copy = folder / "tree"
-    pipeline.lay_out(ROOT, copy, params)
-    (copy / "data/blobs").mkdir(parents=True)
-    for kind, name, text in blocks:
-        if kind == "python":
+        else:
+            assert not (copy / name).exists()
             (copy / name).write_text(text)
+    (copy / "params.yaml").write_text(yaml.safe_dump(content))
+    (copy / "data/blobs").mkdir(parents=True)
     made = call(copy, "make_blobs.py")
     assert made.returncode == 0, made.stderr
     return copy
@@ -95,15 +67,18 @@ def test_the_new_files_are_clean(tree: Path) -> None:
 
 
 def test_penalty_network_data_and_figure_run_through_the_pipeline(tree: Path) -> None:
-    fetched = call(tree, "-m", "tl1bench", "data")
-    assert fetched.returncode == 0, fetched.stderr
-    done = call(tree, "-m", "dvc", "repro")
-    assert done.returncode == 0, done.stdout + done.stderr
-    reports = tree / "reports/recipes"
-    table = pd.read_csv(reports / "runs.csv")
-    assert set(table["problem"]) == {"digits-wide", "blobs-mlp"}
-    assert set(table["method"]) == {"dense", "integrated_tl1", "elastic_net"}
+    ran = repro(tree)
+    trained = {name.removeprefix("train@") for name in ran if name.startswith("train@")}
+    assert trained == {
+        "digits-mlp-elastic_net",
+        *(f"{problem}-{m}" for problem in ("digits-wide", "blobs-mlp") for m in METHODS),
+    }
+    reports = tree / "reports/smoke"
+    table = results.read(reports / "runs.csv")
+    assert set(table["problem"]) == {"digits-mlp", "digits-wide", "blobs-mlp"}
+    assert set(table["method"]) == set(METHODS)
     assert (reports / "figures/training_time.svg").is_file()
     page = (tree / "reports/index.html").read_text()
     assert "training_time" in page
     assert "elastic" in page
+    assert "digits-resnet" not in page

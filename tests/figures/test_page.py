@@ -135,12 +135,12 @@ def test_text_from_files_is_escaped(tree, table):
 
 
 def test_every_profile_with_results_is_listed_and_paper_comes_first(tmp_path):
-    for name in ("zeta", "paper", "default", "empty"):
+    for name in ("zeta", "alpha", "paper", "default", "empty"):
         (tmp_path / name).mkdir()
         if name != "empty":
             (tmp_path / name / "runs.csv").write_text("")
     (tmp_path / "zeta" / page.SECTION).write_text("<p>its own section</p>")
-    assert page.profiles(tmp_path) == ("paper", "default", "zeta")
+    assert page.profiles(tmp_path) == ("paper", "default", "alpha", "zeta")
     html = page.index(tmp_path)
     assert "<p>its own section</p>" in html
     assert 'href="default/runs.csv"' in html

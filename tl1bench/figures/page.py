@@ -118,9 +118,9 @@ def machine_record(machine: Mapping[str, Any], prefix: str = "") -> list[tuple[s
 
 
 def profiles(reports: Path) -> tuple[str, ...]:
-    """Return the profiles with results, `paper` first, by name after that."""
+    """Return the profiles with results: `paper`, `default`, by name after that."""
     found = (path.parent.name for path in reports.glob("*/runs.csv"))
-    return tuple(sorted(found, key=lambda name: (name != "paper", name)))
+    return tuple(sorted(found, key=lambda name: (name != "paper", name != "default", name)))
 
 
 def index(reports: Path) -> str:

@@ -1,0 +1,38 @@
+"""Copies of the project in which commands can be run and files changed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def call(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run `python …` in `tree` with its own code."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(tree), "PYTHONWARNINGS": "default"}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def repro(tree: Path) -> set[str]:
+    """Run the pipeline of `tree` and return the names of the stages that ran."""
+    done = call(tree, "-m", "dvc", "repro")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return stages_run(done.stdout)
+
+
+def stages_run(output: str) -> set[str]:
+    """Return the names of the stages that `dvc repro` ran."""
+    return {
+        line.split("'")[1].split(":")[-1]
+        for line in output.splitlines()
+        if line.startswith("Running stage")
+    }
