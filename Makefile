@@ -6,10 +6,10 @@ INSTALLED := .venv/.installed
 # The pipeline's commands say `python`: they must find the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint smoke bench report readme data lock clean
+.PHONY: help repro test lint smoke bench bench-history bench-site gate report readme data lock clean
 
 help:  ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-13s %s\n", $$1, $$2}'
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
@@ -31,13 +31,32 @@ lint: $(INSTALLED)  ## style, types and architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/asv check --python=same
 
 smoke: $(INSTALLED)  ## the whole pipeline on a small problem, in a temporary copy of this tree
 	$(BIN)/tl1bench run --profile smoke
 
-bench: $(INSTALLED)  ## time our own code (asv, this checkout)
-	@test -f $(HOME)/.asv-machine.json || $(BIN)/asv machine --yes
-	$(BIN)/asv run --python=same --quick --show-stderr --set-commit-hash "$$(git rev-parse HEAD)"
+# asv's name for this machine, by its processor.
+MACHINE = $$($(BIN)/python -m benchmarks._machine)
+# Which benchmarks: a regular expression. History measures those that take seconds.
+ONLY ?= .
+HISTORY ?= ^(compaction|gate|latency|prox_error|startup)
+COMMITS ?= 6
+
+bench: $(INSTALLED)  ## time our own code, this checkout, once (asv); ONLY=regex chooses
+	$(BIN)/asv run --python=same --quick --show-stderr --machine "$(MACHINE)" \
+		--set-commit-hash "$$(git rev-parse HEAD)" --bench "$(ONLY)"
+	$(BIN)/asv show --machine "$(MACHINE)" "$$(git rev-parse HEAD)"
+
+bench-history: $(INSTALLED)  ## time the last COMMITS commits in an environment of asv's own
+	git rev-list --first-parent --max-count=$(COMMITS) HEAD | $(BIN)/asv run --machine "$(MACHINE)" \
+		--skip-existing-commits --show-stderr --bench "$(HISTORY)" HASHFILE:-
+
+bench-site: $(INSTALLED)  ## write the curves of all committed measurements to .asv/html
+	$(BIN)/asv publish
+
+gate: $(INSTALLED)  ## is our code slower than recorded? (benchmarks/gate.py; the tests ask too)
+	$(BIN)/python -m benchmarks.gate
 
 report: $(INSTALLED)  ## draw the figures, tables and page again from the committed results
 	$(BIN)/tl1bench report --params params.yaml
