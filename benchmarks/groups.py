@@ -1,6 +1,30 @@
 """Deriving a network's units and groups: once a problem, before anything is trained."""
 
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
 from benchmarks._networks import dense, example
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@functools.cache
+def _network(name: str, side: str) -> tuple[nn.Module, Tensor]:
+    """Return a network and inputs once each of its weights is known to be in exactly one group."""
+    from tl1bench import neurons
+
+    model, x = dense(name), example(name)
+    weight = model.get_parameter
+    grouped = sum(
+        slab.view(weight(slab.tensor))[slab.index.reshape(-1)].numel()
+        for block in neurons.Anatomy.of(model, x, side).groups
+        for slab in block.slabs
+    )
+    assert grouped == sum(weight(layer).numel() for layer in neurons.weight_layers(model))
+    return model, x
 
 
 class Anatomy:
@@ -12,18 +36,7 @@ class Anatomy:
     timeout = 300
 
     def setup(self, network: str, side: str) -> None:
-        from tl1bench import neurons
-
-        self.model, self.x = dense(network), example(network)
-        found = neurons.Anatomy.of(self.model, self.x, side)
-        weight = self.model.get_parameter
-        grouped = sum(
-            slab.view(weight(slab.tensor))[slab.index.reshape(-1)].numel()
-            for block in found.groups
-            for slab in block.slabs
-        )
-        # Each weight is in exactly one group.
-        assert grouped == sum(weight(name).numel() for name in neurons.weight_layers(self.model))
+        self.model, self.x = _network(network, side)
 
     def time_anatomy(self, network: str, side: str) -> None:  # noqa: ARG002
         from tl1bench import neurons
