@@ -26,7 +26,7 @@ repro: data  ## set up, fetch the data and run the default profile: train … re
 test: $(INSTALLED)  ## set up and pass the tests
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(INSTALLED)  ## style, types and architecture
+lint: $(INSTALLED)  ## style, types, architecture, and whether asv accepts the benchmarks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -50,7 +50,7 @@ bench: $(INSTALLED)  ## time our own code, this checkout, once (asv); ONLY=regex
 
 bench-history: $(INSTALLED)  ## time the last COMMITS commits in an environment of asv's own
 	git rev-list --first-parent --max-count=$(COMMITS) HEAD | $(BIN)/asv run --machine "$(MACHINE)" \
-		--skip-existing-commits --show-stderr --bench "$(HISTORY)" HASHFILE:-
+		--skip-existing-commits --show-stderr -a rounds=1 -a repeat=5 --bench "$(HISTORY)" HASHFILE:-
 
 bench-site: $(INSTALLED)  ## write the curves of all committed measurements to .asv/html
 	$(BIN)/asv publish
