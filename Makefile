@@ -40,7 +40,7 @@ smoke: $(INSTALLED)  ## the whole pipeline on a small problem, in a temporary co
 MACHINE = $$($(BIN)/python -m benchmarks._machine)
 # Which benchmarks: a regular expression. History measures those that take seconds.
 ONLY ?= .
-HISTORY ?= ^(compaction|gate|latency|prox_error|startup)
+HISTORY ?= ^(compaction.(Compact|Outcome)|gate|latency|prox_error|startup)
 COMMITS ?= 6
 
 bench: $(INSTALLED)  ## time our own code, this checkout, once (asv); ONLY=regex chooses

@@ -60,7 +60,7 @@ class Compact:
 class Chain:
     """Plain chains of growing depth: time should grow no faster than the depth."""
 
-    params = ([4, 16, 64],)
+    params = ([2, 8, 32],)
     param_names = ("layers",)
     version = "1"
     timeout = 300
