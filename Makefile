@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # The pipeline's commands say `python`: they must find the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint smoke bench bench-history bench-site gate report readme data lock clean
+.PHONY: help repro test lint smoke bench bench-history bench-compare bench-site gate report readme data lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-13s %s\n", $$1, $$2}'
@@ -42,6 +42,7 @@ MACHINE = $$($(BIN)/python -m benchmarks._machine)
 ONLY ?= .
 HISTORY ?= ^(compaction.(Compact|Outcome)|gate|latency|prox_error|startup)
 COMMITS ?= 6
+BASE ?= main
 
 bench: $(INSTALLED)  ## time our own code, this checkout, once (asv); ONLY=regex chooses
 	$(BIN)/asv run --python=same --quick --show-stderr --machine "$(MACHINE)" \
@@ -51,6 +52,9 @@ bench: $(INSTALLED)  ## time our own code, this checkout, once (asv); ONLY=regex
 bench-history: $(INSTALLED)  ## time the last COMMITS commits in an environment of asv's own
 	git rev-list --first-parent --max-count=$(COMMITS) HEAD | $(BIN)/asv run --machine "$(MACHINE)" \
 		--skip-existing-commits --show-stderr -a rounds=1 -a repeat=5 --bench "$(HISTORY)" HASHFILE:-
+
+bench-compare: $(INSTALLED)  ## time BASE=main and this commit in turn (asv continuous); ONLY=regex
+	$(BIN)/asv continuous --machine "$(MACHINE)" --factor 1.3 --bench "$(ONLY)" $(BASE) HEAD
 
 bench-site: $(INSTALLED)  ## write the curves of all committed measurements to .asv/html
 	$(BIN)/asv publish
