@@ -47,7 +47,7 @@ BASE ?= main
 bench: $(INSTALLED)  ## time our own code, this checkout, once (asv); ONLY=regex chooses
 	$(BIN)/asv run --python=same --quick --show-stderr --machine "$(MACHINE)" \
 		--set-commit-hash "$$(git rev-parse HEAD)" --bench "$(ONLY)"
-	$(BIN)/asv show --machine "$(MACHINE)" "$$(git rev-parse HEAD)"
+	$(BIN)/python -m benchmarks._table
 
 bench-history: $(INSTALLED)  ## time the last COMMITS commits in an environment of asv's own
 	git rev-list --first-parent --max-count=$(COMMITS) HEAD | $(BIN)/asv run --machine "$(MACHINE)" \
@@ -56,8 +56,16 @@ bench-history: $(INSTALLED)  ## time the last COMMITS commits in an environment 
 bench-compare: $(INSTALLED)  ## time BASE=main and this commit in turn (asv continuous); ONLY=regex
 	$(BIN)/asv continuous --machine "$(MACHINE)" --factor 1.3 --bench "$(ONLY)" $(BASE) HEAD
 
+# asv's pages load these from other servers; with npm they lie beside the page instead.
+LIBRARIES := jquery@3.3.1 flot@0.8.3 flot-orderbars@1.0.0 stupid-table-plugin@1.1.3 \
+	blueimp-md5@2.19.0 bootstrap@3.1.1
+
 bench-site: $(INSTALLED)  ## write the curves of all committed measurements to .asv/html
 	$(BIN)/asv publish
+	@if command -v npm > /dev/null; then \
+		npm install --silent --no-audit --no-fund --ignore-scripts --prefix .asv $(LIBRARIES) && \
+		$(BIN)/python -m benchmarks._site .asv/node_modules; fi
+	@echo "Look at it: python -m http.server --directory .asv/html"
 
 gate: $(INSTALLED)  ## is our code slower than recorded? (benchmarks/gate.py; the tests ask too)
 	$(BIN)/python -m benchmarks.gate
