@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from typing import TYPE_CHECKING
 
 from benchmarks._networks import example, half_dead
@@ -34,6 +35,7 @@ class Export:
     )
     param_names = ("network", "writer")
     version = "1"
+    timer = time.process_time
     timeout = 300
 
     def setup(self, network: str, writer: str) -> None:

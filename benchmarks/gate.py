@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._networks import assert_same, dense, example, half_dead, one_thread
+from benchmarks.startup import children_seconds
 from tl1bench import files, machine
 
 RECORDED = Path(__file__).with_suffix(".json")
@@ -126,11 +126,6 @@ def _traced(work: str) -> Pair:
     )
 
 
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def _process(*arguments: str) -> Pair:
     """Hold a fresh process against an empty one."""
 
@@ -138,7 +133,11 @@ def _process(*arguments: str) -> Pair:
         subprocess.run([sys.executable, *command], check=True, capture_output=True)
 
     return Pair(
-        lambda: run(*arguments), lambda: run("-c", "pass"), margin=1.4, rounds=10, clock=_children
+        lambda: run(*arguments),
+        lambda: run("-c", "pass"),
+        margin=1.4,
+        rounds=10,
+        clock=children_seconds,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from typing import TYPE_CHECKING
 
 from benchmarks._networks import dense, example
@@ -33,6 +34,7 @@ class Anatomy:
     params = (["mlp", "lenet5", "torchvision/resnet18"], ["outgoing", "incoming"])
     param_names = ("network", "side")
     version = "1"
+    timer = time.process_time
     timeout = 300
 
     def setup(self, network: str, side: str) -> None:

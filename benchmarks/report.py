@@ -1,6 +1,7 @@
 """Drawing the report again from the committed results of the default profile."""
 
 import shutil
+import time
 from pathlib import Path
 
 REPORTS = Path("reports/default")
@@ -10,6 +11,7 @@ class Report:
     """Figures, tables and page, in a copy of the results."""
 
     version = "1"
+    timer = time.process_time
     timeout = 300
 
     def setup_cache(self) -> bool:

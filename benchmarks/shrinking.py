@@ -73,6 +73,7 @@ class Look:
     params = (["lenet5", "torchvision/resnet18"],)
     param_names = ("network",)
     version = "1"
+    timer = time.process_time
     timeout = 300
 
     def setup(self, network: str) -> None:
@@ -86,12 +87,12 @@ class Look:
         """Return seconds of a look / of a training step on 4 examples."""
         looks, steps = [], []
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.process_time()
             self.training.shrink()
-            between = time.perf_counter()
+            between = time.process_time()
             self.training.step()
             looks.append(between - began)
-            steps.append(time.perf_counter() - between)
+            steps.append(time.process_time() - between)
         return min(looks) / min(steps)
 
     track_per_training_step.unit = "ratio"
@@ -103,6 +104,7 @@ class Cut:
     params = (["lenet5", "torchvision/resnet18"],)
     param_names = ("network",)
     version = "1"
+    timer = time.process_time
     timeout = 300
     number = 1
     warmup_time = 0
