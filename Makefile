@@ -80,4 +80,4 @@ lock: $(INSTALLED)  ## write requirements.lock from the environment
 	$(BIN)/python -m pip freeze --exclude-editable --all > requirements.lock
 
 clean:  ## remove what was built, not the data and not the committed results
-	rm -rf build .work .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf build .work .venv .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
