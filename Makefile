@@ -6,10 +6,10 @@ INSTALLED := .venv/.installed
 # The pipeline's commands say `python`: they must find the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint smoke bench report readme data lock clean
+.PHONY: help repro test lint smoke bench bench-history bench-compare bench-site gate report readme data lock clean
 
 help:  ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-13s %s\n", $$1, $$2}'
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip .venv
@@ -26,18 +26,49 @@ repro: data  ## set up, fetch the data and run the default profile: train … re
 test: $(INSTALLED)  ## set up and pass the tests
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: $(INSTALLED)  ## style, types and architecture
+lint: $(INSTALLED)  ## style, types, architecture, and whether asv accepts the benchmarks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/asv check --python=same
 
 smoke: $(INSTALLED)  ## the whole pipeline on a small problem, in a temporary copy of this tree
 	$(BIN)/tl1bench run --profile smoke
 
-bench: $(INSTALLED)  ## time our own code (asv, this checkout)
-	@test -f $(HOME)/.asv-machine.json || $(BIN)/asv machine --yes
-	$(BIN)/asv run --python=same --quick --show-stderr --set-commit-hash "$$(git rev-parse HEAD)"
+# asv's name for this machine, by its processor.
+MACHINE = $$($(BIN)/python -m benchmarks._machine)
+# Which benchmarks: a regular expression. History measures those that take seconds.
+ONLY ?= .
+HISTORY ?= ^(compaction.(Compact|Outcome)|gate|latency|prox_error|startup)
+COMMITS ?= 6
+BASE ?= main
+
+bench: $(INSTALLED)  ## time our own code, this checkout, once (asv); ONLY=regex chooses
+	$(BIN)/asv run --python=same --quick --show-stderr --machine "$(MACHINE)" \
+		--set-commit-hash "$$(git rev-parse HEAD)" --bench "$(ONLY)"
+	$(BIN)/python -m benchmarks._table
+
+bench-history: $(INSTALLED)  ## time the last COMMITS commits in an environment of asv's own
+	git rev-list --first-parent --max-count=$(COMMITS) HEAD | $(BIN)/asv run --machine "$(MACHINE)" \
+		--skip-existing-commits --show-stderr -a rounds=1 -a repeat=5 --bench "$(HISTORY)" HASHFILE:-
+
+bench-compare: $(INSTALLED)  ## time BASE=main and this commit in turn (asv continuous); ONLY=regex
+	$(BIN)/asv continuous --machine "$(MACHINE)" --factor 1.3 --bench "$(ONLY)" $(BASE) HEAD
+
+# asv's pages load these from other servers; with npm they lie beside the page instead.
+LIBRARIES := jquery@3.3.1 flot@0.8.3 flot-orderbars@1.0.0 stupid-table-plugin@1.1.3 \
+	blueimp-md5@2.19.0 bootstrap@3.1.1
+
+bench-site: $(INSTALLED)  ## write the curves of all committed measurements to .asv/html
+	$(BIN)/asv publish
+	@if command -v npm > /dev/null; then \
+		npm install --silent --no-audit --no-fund --ignore-scripts --prefix .asv $(LIBRARIES) && \
+		$(BIN)/python -m benchmarks._site .asv/node_modules; fi
+	@echo "Look at it: python -m http.server --directory .asv/html"
+
+gate: $(INSTALLED)  ## is our code slower than recorded? (benchmarks/gate.py; the tests ask too)
+	$(BIN)/python -m benchmarks.gate
 
 report: $(INSTALLED)  ## draw the figures, tables and page again from the committed results
 	$(BIN)/tl1bench report --params params.yaml
@@ -49,4 +80,4 @@ lock: $(INSTALLED)  ## write requirements.lock from the environment
 	$(BIN)/python -m pip freeze --exclude-editable --all > requirements.lock
 
 clean:  ## remove what was built, not the data and not the committed results
-	rm -rf build .work .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf build .work .venv .asv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
