@@ -53,6 +53,12 @@ def test_the_rate_can_fall_in_steps_over_a_number_of_iterations() -> None:
     assert schedule.lr(11999) == pytest.approx(0.0405)
 
 
+def test_the_rate_warms_up_before_it_holds() -> None:
+    schedule = training.Schedule(BUDGET.model_copy(update={"warmup": 0.1}), 10)
+    assert [schedule.lr(t) for t in (0, 4, 9, 50)] == pytest.approx([0.04, 0.2, 0.4, 0.4])
+    assert schedule.lr(100) == 0.2
+
+
 def test_the_curve_ends_both_phases() -> None:
     schedule = training.Schedule(BUDGET, 10)
     assert {100, 150} <= schedule.curve()

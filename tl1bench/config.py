@@ -67,10 +67,10 @@ class Decay(_Frozen):
 class Budget(_Frozen):
     """How a problem is trained; the same for every method.
 
-    The penalised phase lasts `epochs`, or so many `iterations`: the learning rate is `lr` for the
-    share `hold` of it, then falls linearly to `lr * final_lr`, or follows `decay`; λ rises linearly
-    over the share `ramp`. The debias phase lasts `debias_epochs`: the zero pattern is frozen, no
-    penalty, from `debias_lr` linearly to 0.
+    The penalised phase lasts `epochs`, or so many `iterations`: the learning rate rises linearly
+    from 0 over the share `warmup`, is `lr` until the share `hold`, then falls linearly to
+    `lr * final_lr`; or it follows `decay`. λ rises linearly over the share `ramp`. The debias phase
+    lasts `debias_epochs`: the zero pattern is frozen, no penalty, from `debias_lr` linearly to 0.
     """
 
     batch: int = Field(128, ge=1)
@@ -80,6 +80,7 @@ class Budget(_Frozen):
     lr: Positive
     debias_lr: Positive = 0.5
     momentum: float = Field(0.9, ge=0, lt=1)
+    warmup: Share = 0.0
     hold: Share = 0.5
     final_lr: Share = 0.1
     decay: Decay | None = None

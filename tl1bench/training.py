@@ -87,21 +87,26 @@ class Schedule:
         b = self.budget
         if t >= self.penalised:
             return b.debias_lr * (1 - (t - self.penalised) / self.debias)
+        rise = _ramp(t, b.warmup * self.penalised)
         if b.decay:
-            return b.lr * b.decay.factor ** (t // b.decay.every)
+            return b.lr * rise * b.decay.factor ** (t // b.decay.every)
         fall = (t / self.penalised - b.hold) / max(1 - b.hold, 1e-12)
-        return b.lr * (1 - max(0.0, fall) * (1 - b.final_lr))
+        return b.lr * rise * (1 - max(0.0, fall) * (1 - b.final_lr))
 
     def lam_scale(self, t: int) -> float:
         """Return the factor in [0, 1] on λ: the linear ramp."""
-        ramp = self.budget.ramp * self.penalised
-        return min(1.0, (t + 1) / ramp) if ramp > 0 else 1.0
+        return _ramp(t, self.budget.ramp * self.penalised)
 
     def curve(self) -> set[int]:
         """Return the iterations after which the curve gets a point."""
         points = self.budget.curve_points
         marks = {math.ceil(self.total * (i + 1) / points) for i in range(points)}
         return {*marks, self.penalised}
+
+
+def _ramp(t: int, length: float) -> float:
+    """Return the factor of a linear rise over `length` iterations at iteration `t`."""
+    return min(1.0, (t + 1) / length) if length > 0 else 1.0
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class _Cell:
 
 
 def run(config: Config) -> None:
-    """Write `compact/<problem>/<method>/<run>/{small.pt2,compact.json}` and `selection.csv`."""
+    """Write `compact/<problem>/<method>/<run>/…` (network and report) and `selection.csv`."""
     with workshop.locked(f"{config.profile}-compact"):
         code = provenance.code_digest(provenance.closure([Path(__file__)]))
         runs = {
@@ -142,5 +142,5 @@ def _keep(found: _Run, full: Module, small: Compacted, test: Examples, example: 
     }
     with files.atomic_path(workshop.piece(found.digest)) as draft:
         draft.mkdir()
-        final.save(draft / "small.pt2")
+        final.save(draft / "small.safetensors")
         files.write_json(draft / "compact.json", numbers)

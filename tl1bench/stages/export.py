@@ -85,7 +85,9 @@ def _models(config: Config, problem: str, code: dict[str, str]) -> list[_Model]:
     network = config.problems[problem].network.model_dump(mode="json")
 
     def described(name: str, source: Path, full: bool, memory: bool) -> _Model:
-        content = provenance.file_digest(source / ("weights.safetensors" if full else "small.pt2"))
+        content = provenance.file_digest(
+            source / ("weights.safetensors" if full else "small.safetensors")
+        )
         digest = provenance.digest([code, data, network, content, full])
         return _Model(problem, name, source, digest, full, memory)
 
@@ -125,7 +127,7 @@ def _network(model: _Model, problem: Problem, data: Dataset) -> Module:
     from tl1bench.compaction import load_compacted
 
     if not model.full:
-        return load_compacted(model.source / "small.pt2")
+        return load_compacted(model.source / "small.safetensors")
     network = recipe.network(problem, data.input_shape, data.classes, seed=0)
     network.load_state_dict(load_file(model.source / "weights.safetensors"))
     return network.eval()
