@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -140,7 +141,9 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
     batch = torch.export.Dim("batch")
     try:
         # Without gradients nn.MultiheadAttention takes a path that fixes the batch size.
-        with evaluating(model), torch.enable_grad():
+        with evaluating(model), torch.enable_grad(), warnings.catch_warnings():
+            # Recurrent layers lay out their weights anew at every call, to the same effect.
+            warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
             program = torch.export.export(
                 model, args, dynamic_shapes=(tuple({0: batch} for _ in args),)
                 if _variadic(model) else tuple({0: batch} for _ in args),
@@ -276,8 +279,9 @@ def _check_random(node: fx.Node) -> None:
         or op_name(node) == "scaled_dot_product_attention"
     ):
         return
-    names = [a.name for a in target._schema.arguments]  # type: ignore[union-attr]
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    arguments = target._schema.arguments  # type: ignore[union-attr]
+    given = {a.name: a.default_value for a in arguments}
+    given |= {**dict(zip(given, node.args, strict=False)), **node.kwargs}
     if not given.get("train", given.get("training", True)) or given.get("p") == 0:
         return
     raise CompactionError(f"{op_name(node)} draws random numbers even in eval mode.")
