@@ -54,9 +54,6 @@ class Traced:
         for name in weights:
             if name not in known:
                 raise CompactionError(f"The traced model has no tensor {name!r}.")
-        for name, other in self.ties.items():
-            if name in weights and not torch.equal(weights[name], weights[other]):
-                raise CompactionError(f"{name!r} and {other!r} were one tensor when traced.")
         static: dict[fx.Node, Tensor] = {}
         for node, name in self.names.items():
             old = self.static[node]
@@ -69,6 +66,9 @@ class Traced:
                     f"but {old.dtype} {tuple(old.shape)} was traced."
                 )
             static[node] = new.detach()
+        for name, other in self.ties.items():
+            if name in weights and not torch.equal(weights[name], weights[other]):
+                raise CompactionError(f"{name!r} and {other!r} were one tensor when traced.")
         for node in self.static:
             if node not in static:
                 _fold(node, static)
