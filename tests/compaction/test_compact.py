@@ -94,15 +94,26 @@ class Random(nn.Module):
         return self.head(torch.cat([values[-1].mean((2, 3)), values[-2].amax((2, 3))], 1))
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, database=None)
-@given(seed=st.integers(0, 10_000), share=st.sampled_from([0.2, 0.5, 0.9]))
-def test_random_networks_stay_the_same_function(seed, share):
+def check_random_network(seed, share):
     torch.manual_seed(seed)
     network = thin_out(randomise(Random(seed)), share, seed).double()
     small = compact(network, torch.randn(2, 3, 6, 6, dtype=torch.float64))
     assert_same_function(network, small.model, torch.randn(3, 3, 6, 6, dtype=torch.float64))
     assert numbers(small.model) <= numbers(network)
     assert small.report.macs_after <= small.report.macs_before
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@given(seed=st.integers(0, 10_000), share=st.sampled_from([0.2, 0.5, 0.9]))
+def test_random_networks_stay_the_same_function(seed, share):
+    check_random_network(seed, share)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_many_random_networks_stay_the_same_function(share):
+    for seed in range(100):
+        check_random_network(seed, share)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
