@@ -24,7 +24,9 @@ def compacted():
         small = compact(network, (x,), **options)
         assert [m.training for m in network.modules()] == flags
         assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
-        assert_same_function(network, small.model, torch.randn(5, *shape, dtype=torch.float64))
+        for batch in (1, 5):
+            fresh = torch.randn(batch, *shape, dtype=torch.float64)
+            assert_same_function(network, small.model, fresh)
         assert not any(m.training for m in small.model.modules())
         assert numbers(small.model) <= numbers(network)
         assert small.report.macs_after <= small.report.macs_before

@@ -179,3 +179,16 @@ class PaddedShortcut(nn.Module):
         x = torch.relu(self.a(x))
         x = torch.relu(F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2)) + self.b(x))
         return self.head(x.mean((2, 3)))
+
+
+class Lambda(nn.Module):
+    """A network given by a function of itself and its inputs."""
+
+    def __init__(self, function, **layers):
+        super().__init__()
+        self.function = function
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, *inputs):
+        return self.function(self, *inputs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from hand_networks import (
     Border,
     Dense,
     Grouped,
+    Lambda,
     LeNet5,
     PaddedShortcut,
     Residual,
@@ -127,19 +128,6 @@ def caught_by(mutation: Mutation, checks: list[Check], enough: int | None = None
             except Exception:
                 found.append(check.name)
     return found
-
-
-class Lambda(nn.Module):
-    """A network given by a function of itself and its input."""
-
-    def __init__(self, function: Callable[..., torch.Tensor], **layers: nn.Module) -> None:
-        super().__init__()
-        self.function = function
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(self, x)
 
 
 def checks() -> list[Check]:

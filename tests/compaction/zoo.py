@@ -27,7 +27,7 @@ SHARE = 0.4
 PATTERNS = ("filters", "constants", "columns")
 # Networks whose attention windows or patches fix the size of the image.
 SIZES = {"inception_v3": 80, "maxvit_t": 224, "alexnet": 64}
-WIDE = 100_000_000  # from as many parameters on float32 has to do: memory
+WIDE = 150_000_000  # from as many parameters on float32 has to do: memory
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -53,9 +54,6 @@ class Traced:
         for name in weights:
             if name not in known:
                 raise CompactionError(f"The traced model has no tensor {name!r}.")
-        for name, other in self.ties.items():
-            if name in weights and not torch.equal(weights[name], weights[other]):
-                raise CompactionError(f"{name!r} and {other!r} were one tensor when traced.")
         static: dict[fx.Node, Tensor] = {}
         for node, name in self.names.items():
             old = self.static[node]
@@ -68,6 +66,9 @@ class Traced:
                     f"but {old.dtype} {tuple(old.shape)} was traced."
                 )
             static[node] = new.detach()
+        for name, other in self.ties.items():
+            if name in weights and not torch.equal(weights[name], weights[other]):
+                raise CompactionError(f"{name!r} and {other!r} were one tensor when traced.")
         for node in self.static:
             if node not in static:
                 _fold(node, static)
@@ -168,7 +169,9 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
     batch = torch.export.Dim("batch")
     try:
         # Without gradients nn.MultiheadAttention takes a path that fixes the batch size.
-        with evaluating(model), torch.enable_grad():
+        with evaluating(model), torch.enable_grad(), warnings.catch_warnings():
+            # Recurrent layers lay out their weights anew at every call, to the same effect.
+            warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
             program = torch.export.export(
                 model, args, dynamic_shapes=(tuple({0: batch} for _ in args),)
                 if _variadic(model) else tuple({0: batch} for _ in args),
@@ -306,8 +309,9 @@ def _check_random(node: fx.Node) -> None:
         or op_name(node) == "scaled_dot_product_attention"
     ):
         return
-    names = [a.name for a in target._schema.arguments]  # type: ignore[union-attr]
-    given = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    arguments = target._schema.arguments  # type: ignore[union-attr]
+    given = {a.name: a.default_value for a in arguments}
+    given |= {**dict(zip(given, node.args, strict=False)), **node.kwargs}
     if not given.get("train", given.get("training", True)) or given.get("p") == 0:
         return
     raise CompactionError(f"{op_name(node)} draws random numbers even in eval mode.")

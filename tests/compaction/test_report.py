@@ -1,0 +1,86 @@
+"""The report: what was there, what is left, and for every unit that stayed the reason."""
+
+import json
+from dataclasses import asdict
+
+import torch
+from hand_networks import Border, Grouped, Residual, randomise, zero_columns, zero_rows
+from torch import nn
+
+
+def reasons(small):
+    return {layer.name: layer.reasons for layer in small.report.layers}
+
+
+def test_a_coupled_unit_names_the_layer_it_is_coupled_to(compacted):
+    network = randomise(Residual())
+    zero_rows(network.outer, 0, 1, bias=0)
+    found = reasons(compacted(network, (3, 8, 8)))
+    assert found["outer"] == {"used": 6, "coupled to stem": 2}
+    assert found["stem"] == {"used": 8}
+
+
+def test_a_representative_names_the_border_it_stands_at(compacted):
+    network = Border(nn.Conv2d(6, 6, 3, padding=1))
+    found = reasons(compacted(network, (2, 7, 7)))
+    assert found["first"] == {"used": 3, "constant at the border of middle": 1}
+
+
+def test_a_unit_that_fills_a_group_names_the_groups(compacted):
+    network = Grouped()
+    zero_columns(network.b, *range(3), 3, 6, 9, 10)
+    found = reasons(compacted(network, (3, 5, 5)))
+    assert found["g"] == {"used": 5, "equal groups of g": 1}
+
+
+def test_a_forced_unit_names_the_operation(compacted):
+    network = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 2))
+    zero_rows(network[0], 0, 1)
+    small = compacted(network, (4,))
+    assert small.report.layers[0].reasons == {"used": 4, "read or written by layer_norm": 2}
+
+
+def test_reasons_add_up_to_the_units_that_stay(compacted):
+    network = randomise(Residual())
+    zero_rows(network.inner, 2, bias=0.3)
+    zero_rows(network.outer, 0, 1)
+    network.bn.weight.data[[1, 5]] = 0
+    for layer in compacted(network, (3, 8, 8)).report.layers:
+        assert sum(layer.reasons.values()) == layer.units_after
+
+
+def test_the_ideal_counts_needed_rows_times_live_columns(compacted):
+    network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(),
+                            nn.Linear(6, 2))  # fmt: skip
+    zero_rows(network[0], 0)
+    zero_columns(network[2], 1, 2)
+    zero_rows(network[2], 4, 5)
+    small = compacted(network, (4,)).report
+    assert [layer.weights_ideal for layer in small.layers] == [3 * 4, 4 * 3, 2 * 4]
+    assert small.weights_ideal == small.weights_after == 32
+
+
+def test_the_table_has_a_line_for_each_layer_and_what_has_no_rule(compacted):
+    network = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 2))
+    lines = str(compacted(network, (4,)).report).splitlines()
+    assert lines[0].split()[:3] == ["layer", "kind", "units"]
+    assert lines[1].split() == ["0", "linear", "6", "→", "6", "4", "→", "4", "24", "→", "24", "24",
+                                "→", "24", "6", "used"]  # fmt: skip
+    assert lines[3].startswith("total")
+    assert lines[4] == "kept whole (no rule): layer_norm"
+
+
+def test_a_report_is_plain_data(compacted):
+    small = compacted(Border(nn.Conv2d(6, 6, 3, padding=1)), (2, 7, 7))
+    assert json.loads(json.dumps(asdict(small.report)))["layers"][0]["units_after"] == 4
+
+
+def test_the_written_module_is_code_that_stands_alone(compacted):
+    network = randomise(Residual())
+    zero_rows(network.inner, 1, 2, bias=0)
+    model = compacted(network, (3, 8, 8)).model
+    assert "self.inner.weight" in model.code
+    scope = {"torch": torch}
+    exec(model.code, scope)
+    x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(scope["forward"](model, x), model(x), rtol=0, atol=0)
