@@ -168,3 +168,26 @@ def test_a_real_measurement_decides(network):
     if tuned.adapters != Adapters():
         assert confirmed[str(tuned.adapters)] < 1
     torch.testing.assert_close(tuned.model(X), network(X), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv1d(6, 4, 3, padding=1), (6, 9)),
+        (nn.ConvTranspose2d(6, 4, 3, 2), (6, 5, 5)),
+        (nn.Linear(6, 4), (6,)),
+    ],
+)
+def test_any_layer_may_gather(layer, shape):
+    with torch.no_grad():
+        dead = (
+            layer.weight if isinstance(layer, nn.ConvTranspose2d) else layer.weight.transpose(0, 1)
+        )
+        dead[[0, 3]] = 0
+    layer = layer.double().eval()
+    drawn = Draft(layer, (torch.randn(2, *shape).double(),))
+    assert set(drawn.options().gather) == {"weight"}
+    small = drawn.write(Adapters(gather=frozenset({"weight"})))
+    assert width(small, "weight") == (4, 4)
+    x = torch.randn(5, *shape).double()
+    torch.testing.assert_close(small.model(x), layer(x), atol=1e-12, rtol=0)
