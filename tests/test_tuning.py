@@ -137,7 +137,9 @@ def test_nothing_is_switched_on_that_does_not_pay(network):
 
 
 def test_what_is_not_surely_faster_stays_off(network):
-    assert tune(network, X, cost=Costs(gather=0.95, spread=0.06)).adapters == Adapters()
+    tuned = tune(network, X, cost=Costs(gather=0.95, spread=0.06))
+    assert tuned.adapters == Adapters()
+    assert {t.round for t in tuned.trials} == {1}
 
 
 def test_what_pays_is_combined_and_padding_is_counted_apart(network):
