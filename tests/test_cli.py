@@ -12,8 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from tl1bench import cli, models, repeats
+from tl1bench import cli, models, repeats, tuning
 from tl1bench.cli import _repeating, _standalone
+from tl1bench.compaction import load_compacted
 from tl1bench.errors import CompactionError, ConfigError, ExportError
 from tl1bench.measuring.graphs import read_graph
 
@@ -217,6 +218,28 @@ def test_sessions_are_saved_with_their_figure_and_added_to(tmp_path: Path, monke
     assert asked == [(2, 0, settings), (3, 2, settings)]
     assert list(repeats.read(tmp_path / "there/pair.csv")["session"]) == [0, 1, 2, 3, 4]
     assert (tmp_path / "there/repeatability.png").stat().st_size > 10_000
+
+
+def test_tuning_on_request_keeps_the_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = models.build("resnet", (1, 8, 8), 10, seed=0, widths=[8]).eval()
+    with torch.no_grad():
+        network[3].conv1.weight[2:5] = 0
+    save(network, 4, tmp_path / "model.pt2")
+    monkeypatch.setattr(
+        tuning,
+        "_measured",
+        lambda paths, batch, threads: [tuning.Ratio(0.9, 0.8, 0.95)] * len(paths),
+    )
+    _standalone.compact_file(tmp_path / "model.pt2", tmp_path / "small.pt2", tuning=True)
+    said = capsys.readouterr().out
+    assert "switched on: 3.conv1 8 wide" in said
+    assert "zeros to align the width" in said
+    small = load_compacted(tmp_path / "small.pt2")
+    assert small.get_parameter("3.conv1.weight").shape[0] == 8
+    x = torch.rand(9, 1, 8, 8)
+    torch.testing.assert_close(small(x), network(x), atol=1e-5, rtol=1e-5)
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:

@@ -137,7 +137,9 @@ def test_nothing_is_switched_on_that_does_not_pay(network):
 
 
 def test_what_is_not_surely_faster_stays_off(network):
-    assert tune(network, X, cost=Costs(gather=0.95, spread=0.06)).adapters == Adapters()
+    tuned = tune(network, X, cost=Costs(gather=0.95, spread=0.06))
+    assert tuned.adapters == Adapters()
+    assert {t.round for t in tuned.trials} == {1}
 
 
 def test_what_pays_is_combined_and_padding_is_counted_apart(network):
@@ -168,3 +170,26 @@ def test_a_real_measurement_decides(network):
     if tuned.adapters != Adapters():
         assert confirmed[str(tuned.adapters)] < 1
     torch.testing.assert_close(tuned.model(X), network(X), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv1d(6, 4, 3, padding=1), (6, 9)),
+        (nn.ConvTranspose2d(6, 4, 3, 2), (6, 5, 5)),
+        (nn.Linear(6, 4), (6,)),
+    ],
+)
+def test_any_layer_may_gather(layer, shape):
+    with torch.no_grad():
+        dead = (
+            layer.weight if isinstance(layer, nn.ConvTranspose2d) else layer.weight.transpose(0, 1)
+        )
+        dead[[0, 3]] = 0
+    layer = layer.double().eval()
+    drawn = Draft(layer, (torch.randn(2, *shape).double(),))
+    assert set(drawn.options().gather) == {"weight"}
+    small = drawn.write(Adapters(gather=frozenset({"weight"})))
+    assert width(small, "weight") == (4, 4)
+    x = torch.randn(5, *shape).double()
+    torch.testing.assert_close(small.model(x), layer(x), atol=1e-12, rtol=0)

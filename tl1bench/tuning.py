@@ -150,7 +150,9 @@ def _candidates(options: Options) -> list[Adapters]:
             if left % vector
         }
         found += [Adapters(align=align)] if align else []
-        found += [Adapters(align={n: w}) for n, w in align.items()] if 1 < len(align) < 5 else []
+        found += (
+            [Adapters(align={n: w}) for n, w in align.items()] if 1 < len(align) <= _SINGLE else []
+        )
     return [c for i, c in enumerate(found) if c not in found[:i]]
 
 

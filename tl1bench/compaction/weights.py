@@ -100,11 +100,11 @@ def _slice(site: Site, weight: Tensor, inside: Bools, outside: Bools) -> tuple[T
 
 
 def _gathered(node: fx.Node, site: Site, weight: Tensor, gather: Gather) -> Ints | None:
-    if gather is None or (isinstance(gather, float) and site.convolution):
+    if gather is None or (site.convolution and not isinstance(gather, frozenset)):
         return None
     live = live_columns(weight)
     dead = 1 - live.mean()
-    if not dead or (dead < gather if isinstance(gather, float) else node.name not in gather):
+    if not dead or (node.name not in gather if isinstance(gather, frozenset) else dead < gather):
         return None
     live[0] |= not live.any()
     return np.flatnonzero(live)
