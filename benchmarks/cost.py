@@ -105,7 +105,7 @@ def prox_alone(penalty: str) -> tuple[float, float]:
     from tl1bench import penalties
 
     z = 0.05 * torch.randn(WEIGHTS, generator=torch.Generator().manual_seed(0))
-    own, copied = z.clone(), torch.empty_like(z)
+    own, copied, shrunk = z.clone(), torch.empty_like(z), torch.empty_like(z)
     prox = penalties.load(penalty, lam=LAM)
     assert isinstance(prox, penalties.Elementwise)
     few = z[:1000].clone()
@@ -115,7 +115,7 @@ def prox_alone(penalty: str) -> tuple[float, float]:
         prox.prox_(own, LR)
 
     def softshrink() -> None:
-        torch.nn.functional.softshrink(z, LAM * LR)
+        torch.ops.aten.softshrink.out(z, LAM * LR, out=shrunk)
 
     def copy() -> None:
         copied.copy_(z)
