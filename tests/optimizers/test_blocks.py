@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tl1bench import penalties
 from tl1bench.neurons import Slab
 from tl1bench.neurons.groups import make_groups
-from tl1bench.optimizers._blocks import Span, column_squares
+from tl1bench.optimizers._blocks import Span, column_squares, group_lasso_
 
 
 @pytest.mark.parametrize("mode", ["never", "auto"])
@@ -66,6 +67,16 @@ def test_a_span_reduces_and_scales_what_gathering_would(
     gathered = block.gather({"w": w})
     span = Span.of(slab, w)
     torch.testing.assert_close(span.squares(w), gathered.square().sum(1), rtol=2e-6, atol=0)
+    shorter, amount = w.clone(), float(gathered.norm(dim=1).median())
+    if group_lasso_(span, shorter, amount):
+        wanted = penalties.load("group_lasso", lam=amount, group_scale="one").prox(gathered, 1.0)
+        expected = w.clone()
+        block.scatter_({"w": expected}, wanted)
+        torch.testing.assert_close(shorter, expected, rtol=1e-5, atol=1e-6)
+        assert mode == "auto"
+    else:
+        assert torch.equal(shorter, w)
+        assert mode == "never" or dtype == torch.float64 or flat or blocks > 1 or not span.whole
     factor = torch.rand(len(index), generator=generator, dtype=dtype)
     expected = w.clone()
     block.scatter_({"w": expected}, gathered * factor[:, None])

@@ -19,7 +19,20 @@ LR = {"proximal_adam": 0.01, "proximal_sgd": 0.1, "rmda": 0.05}
 def build(name, model, example, penalty="integrated_tl1", lam=0.02, **options):
     kind = optimizers.kind(name)
     options = {"lr": LR[name], "example_inputs": example, **options}
+    if options["example_inputs"] is not None:
+        options.setdefault("groups", traced(model, example))
     return kind(model, penalties.load(penalty, lam=lam), **options)
+
+
+FOUND: dict[tuple[torch.Size, ...], tuple[neurons.Groups, ...]] = {}
+
+
+def traced(model: nn.Module, example: torch.Tensor) -> tuple[neurons.Groups, ...]:
+    """Return the outgoing groups, found once for each shape: tracing outlasts all else here."""
+    shapes = tuple(p.shape for p in model.parameters())
+    if shapes not in FOUND:
+        FOUND[shapes] = neurons.groups(model, example)
+    return FOUND[shapes]
 
 
 def zero_pattern(model: nn.Module) -> list[torch.Tensor]:

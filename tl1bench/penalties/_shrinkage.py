@@ -32,7 +32,7 @@ from tl1bench import compiled
 
 _N = (0.33333326, 0.2226805, 0.01625344)
 _D = (1.0, 0.82272745, 0.10867395)
-_CHUNK = 1 << 15  # temporaries of this many float32 stay in the processor's cache
+CHUNK = 1 << 15  # temporaries of this many float32 stay in the processor's cache
 _HUGE = 1e36  # beyond it the constants leave float32
 _ARGUMENTS = (ctypes.c_void_p, ctypes.c_long, *[ctypes.c_float] * 5)
 
@@ -151,8 +151,8 @@ def flat_view(z: Tensor) -> Tensor | None:
 
 
 def _chunked(flat: Tensor, k: Constants) -> Tensor:
-    for start in range(0, flat.numel(), _CHUNK):
-        formula_(flat[start : start + _CHUNK], *k)
+    for start in range(0, flat.numel(), CHUNK):
+        formula_(flat[start : start + CHUNK], *k)
     return flat
 
 
