@@ -422,6 +422,15 @@ def test_the_profile_leaves_the_warm_up_out():
     }
 
 
+def test_an_interrupt_is_no_part_of_an_operators_time():
+    spent = [10, 10, 11, 12, 11, 10, 12, 5000]
+    events = [
+        {"cat": "Node", "name": "c_kernel_time", "dur": dur, "args": {"op_name": "Conv"}}
+        for dur in spent
+    ]
+    assert operators(events, warmup=0)["mean_us"].item() == (10 + 11 + 11 + 12) / 4
+
+
 def fake_measurer(ratios, busy=0):
     seen = []
 

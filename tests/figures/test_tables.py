@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from tl1bench.comparison import operating_points
 from tl1bench.figures import tables
 from tl1bench.figures.typeset import Table
 
@@ -23,7 +25,7 @@ def runs_of(table: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def test_there_is_one_table_a_problem_and_one_of_all_points(every, tree, tmp_path):
-    assert [t.name for t in every] == [*tree.problems, "what-is-left", "operating-points"]
+    assert [t.name for t in every] == [*tree.problems, "what-is-left", "fronts", "operating-points"]
     tables.write_all(every, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3 * len(every)
 
@@ -137,3 +139,23 @@ def test_dense_theoretical_and_compact_counts_stand_side_by_side(every, table, t
     assert row["hwm_mib"] == timing["hwm_mib"]
     assert dict(zip(left.header, left.rows[0], strict=True))["blocked"] == "–"
     assert left.rows[-1][-1] == "1/2"
+
+
+def test_fronts_count_what_nothing_beats_and_areas_are_shares_of_the_reference(every, table):
+    fronts = next(t for t in every if t.name == "fronts").frame
+    points = operating_points(table, ("weights_kept", "test_error"))
+    points = points[points["problem"] == "mnist-lenet5"]
+    pairs = points[["weights_kept_mean", "test_error_mean"]].to_numpy()
+    beaten = [any((q <= p).all() and (q < p).any() for q in pairs) for p in pairs]
+    expected = points["method"][~np.array(beaten)].value_counts()
+    own = fronts[fronts["problem"] == "mnist-lenet5"].set_index("method")
+    for method, row in own.iterrows():
+        assert row["front_size"] == expected.get(method, 0)
+        assert 0 <= row["hypervolume_size"] < 1
+        assert method == "dense" or 0 <= row["hypervolume_latency"] < 1  # dense is not timed here
+    # One point that is as small and as good as can be would dominate the whole reference.
+    dense = points.loc[points["method"] == "dense", "test_error_mean"].item()
+    mine = points[points["method"] == "integrated_tl1"]
+    best = (dense + 3 - mine["test_error_mean"].min()) / 3
+    share = 1 - mine["weights_kept_mean"].min() / 100
+    assert 0 < own.loc["integrated_tl1", "hypervolume_size"] <= best * share

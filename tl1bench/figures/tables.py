@@ -18,6 +18,7 @@ from tl1bench.figures.panels import number, signed
 from tl1bench.figures.typeset import Table
 from tl1bench.files import write_text
 from tl1bench.results import DENSE, run_name
+from tl1bench.statistics import hypervolume, pareto_front
 
 NOTHING = "–"
 
@@ -238,11 +239,66 @@ def _get(row: Mapping[str, Any], name: str) -> float:
     return math.nan if value is None else float(value)
 
 
+def front_table(table: pd.DataFrame, context: Context) -> Table:
+    """Return each method's points on the common Pareto front, and its hypervolume.
+
+    Both for test error against weights kept and against the latency ratio; the reference is dense's
+    size (or latency) and its error plus `_MARGIN` points.
+    """
+    points = operating_points(table, (*_FRONTS, "test_error"))
+    rows, numbers = [], []
+    for problem in context.problems:
+        own = points[points["problem"] == problem]
+        bar = own.loc[own["method"] == DENSE, "test_error_mean"].min() + _MARGIN
+        fronts = {name: _front(own, name) for name in _FRONTS}
+        for method in (m for m in context.methods if m in set(own["method"])):
+            mine = own[own["method"] == method]
+            found: dict[str, Any] = {"problem": problem, "method": method, "points": len(mine)}
+            for name, (label, worst) in _FRONTS.items():
+                pairs = mine[[f"{name}_mean", "test_error_mean"]].dropna()
+                known = math.isfinite(bar) and not pairs.empty
+                area = hypervolume(pairs, (worst, bar)) / (worst * _MARGIN) if known else math.nan
+                found[f"front_{label}"] = int(fronts[name].isin(mine.index).sum())
+                found[f"hypervolume_{label}"] = area
+            numbers.append(found)
+            texts = (_number(v) if isinstance(v, float) else str(v) for v in found.values())
+            rows.append((problem, context.looks[method].label, *list(texts)[2:]))
+    return Table(
+        name="fronts",
+        title="Pareto fronts and hypervolumes",
+        note=(
+            "How many of a method's operating points (means over seeds) no point of any method "
+            "beats in both test error and size, or test error and measured latency, and the area "
+            f"its points dominate up to dense's size or latency and its error plus {_MARGIN:g} "
+            "points, in units of that reference: more is better, and a method with fewer points "
+            "can hardly have more."
+        ),
+        header=(
+            *("problem", "method", "points", "on the front (size)", "hypervolume (size)"),
+            *("on the front (latency)", "hypervolume (latency)"),
+        ),
+        rows=tuple(rows),
+        bold=frozenset(),
+        frame=pd.DataFrame(numbers),
+    )
+
+
+_MARGIN = 3.0
+# Label and dense's own value of what is traded against test error.
+_FRONTS = {"weights_kept": ("size", 100.0), "latency_ratio": ("latency", 1.0)}
+
+
+def _front(points: pd.DataFrame, name: str) -> pd.Index[Any]:
+    pairs = points[[f"{name}_mean", "test_error_mean"]].dropna()
+    return pairs.index[pareto_front(pairs)]
+
+
 def every(table: pd.DataFrame, context: Context) -> tuple[Table, ...]:
-    """Return all tables: one a problem, what a script logged, what is left, all points."""
+    """Return all tables: one a problem, what a script logged, what is left, fronts, all points."""
     mains = tuple(main_table(table, problem, context) for problem in context.problems)
     logged = tuple(as_logged(table, problem, context) for problem in context.as_coded)
-    return (*mains, *logged, left_table(table, context), points_table(table, context))
+    rest = (left_table(table, context), front_table(table, context), points_table(table, context))
+    return (*mains, *logged, *rest)
 
 
 def write_all(tables: Sequence[Table], folder: Path) -> None:

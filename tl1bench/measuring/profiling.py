@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+from scipy.stats import trim_mean
 
 from tl1bench.measuring.graphs import read_graph
 from tl1bench.measuring.workers import run_worker
@@ -17,6 +18,7 @@ from tl1bench.measuring.workers import run_worker
 COLUMNS = ("node", "operator", "blocked", "calls", "mean_us", "share_pct")
 # onnxruntime ends the names of the nodes it rewrites for the blocked layout like this.
 BLOCKED_SUFFIX = "_nchwc"
+TRIMMED = 0.25  # at each end
 
 
 def profile(
@@ -30,8 +32,9 @@ def profile(
 ) -> pd.DataFrame:
     """Time per operator of the optimised graph: one row a node, in the order it first ran.
 
-    Columns: node, operator, blocked (ran in the NCHWc layout), calls, mean_us, share_pct of all
-    operators. `Reorder…` rows are what entering and leaving the blocked layout costs.
+    Columns: node, operator, blocked (ran in the NCHWc layout), calls, mean_us (of the middle half:
+    an interrupt lasts a hundred operators), share_pct of all operators. `Reorder…` rows are what
+    entering and leaving the blocked layout costs.
 
     The profiler counts whole microseconds and slows every operator down: read shares, not
     latencies, and nothing from operators of a microsecond or two.
@@ -63,15 +66,16 @@ def operators(events: Iterable[Mapping[str, Any]], warmup: int) -> pd.DataFrame:
             node = event["name"].removesuffix("_kernel_time")
             durations[node, event["args"]["op_name"]].append(event["dur"])
     kept = {key: spent[warmup:] for key, spent in durations.items() if len(spent) > warmup}
-    total = sum(map(sum, kept.values())) or 1
+    means = {key: float(trim_mean(spent, TRIMMED)) for key, spent in kept.items()}
+    total = sum(means.values()) or 1
     rows = [
         (
             node,
             operator,
             node.endswith(BLOCKED_SUFFIX),
             len(spent),
-            sum(spent) / len(spent),
-            100 * sum(spent) / total,
+            means[node, operator],
+            100 * means[node, operator] / total,
         )
         for (node, operator), spent in kept.items()
     ]
