@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from itertools import product
 from pathlib import Path
@@ -21,7 +22,8 @@ def rows(result: dict[str, Any], suite: dict[str, Any]) -> list[tuple[str, str, 
         names = [word.strip("'") for word in suite[name]["param_names"]]
         points = product(*entry[column("params")])
         for point, value in zip(points, entry[column("result")] or [], strict=False):
-            if value is not None:
+            # What was skipped or not asked for is None or NaN.
+            if value is not None and not math.isnan(value):
                 told = ", ".join(f"{n}={p}" for n, p in zip(names, point, strict=True))
                 found.append((name, told.replace("'", ""), value, suite[name]["unit"]))
     return found

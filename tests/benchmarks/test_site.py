@@ -51,10 +51,10 @@ def test_nothing_that_asv_s_page_loads_is_overlooked() -> None:
 def test_results_become_rows_with_parameters_and_units() -> None:
     result = {
         "result_columns": ["result", "params"],
-        "results": {"a.B.track_c": [[1.0, None, 3.0], [["'x'"], ["1", "2", "3"]]]},
+        "results": {"a.B.track_c": [[1.0, None, float("nan"), 4.0], [["'x'"], list("1234")]]},
     }
     suite = {"a.B.track_c": {"param_names": ["'n'", "k"], "unit": "MiB"}}
     assert _table.rows(result, suite) == [
         ("a.B.track_c", "n=x, k=1", 1.0, "MiB"),
-        ("a.B.track_c", "n=x, k=3", 3.0, "MiB"),
+        ("a.B.track_c", "n=x, k=4", 4.0, "MiB"),
     ]
