@@ -24,7 +24,7 @@ repro: data  ## set up, fetch the data and run the default profile: train … re
 	$(BIN)/tl1bench run --profile default
 
 test: $(INSTALLED)  ## set up and pass the tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadgroup
 
 lint: $(INSTALLED)  ## style, types, architecture, and whether asv accepts the benchmarks
 	$(BIN)/ruff check .
@@ -48,6 +48,7 @@ bench: $(INSTALLED)  ## time our own code, this checkout, once (asv); ONLY=regex
 	$(BIN)/asv run --python=same --quick --show-stderr --machine "$(MACHINE)" \
 		--set-commit-hash "$$(git rev-parse HEAD)" --bench "$(ONLY)"
 	$(BIN)/python -m benchmarks._table
+	$(BIN)/python -m benchmarks.cost
 
 bench-history: $(INSTALLED)  ## time the last COMMITS commits in an environment of asv's own
 	git rev-list --first-parent --max-count=$(COMMITS) HEAD | $(BIN)/asv run --machine "$(MACHINE)" \

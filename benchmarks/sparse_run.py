@@ -12,17 +12,16 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from tl1bench import datasets, models, neurons, penalties, training
 from tl1bench.config import Budget
-from tl1bench.optimizers import ProximalSGD
+
+if TYPE_CHECKING:
+    from tl1bench import datasets
+    from tl1bench.penalties import Penalty
 
 SIDES = ("incoming", "outgoing", "outgoing", "outgoing")
 LAYER_WEIGHTS = (3.0, 2.0, 1.0, 1.0)
-SPARSE = penalties.load("integrated_tl1", lam=2.5e-4, a=0.1, mu=[0.9, 0.9, 0.6, 0.6])
-DENSE = penalties.load("l2", lam=1e-4)
 VALIDATION = 5000
 LIMIT = 0.3
 
@@ -42,8 +41,13 @@ def budget(epochs: float, shrink_every: int) -> Budget:
     )
 
 
-def run(penalty: penalties.Penalty, plan: Budget, split: datasets.Split, scale: float) -> float:
+def run(penalty: Penalty, plan: Budget, split: datasets.Split, scale: float) -> float:
     """Train, print the curve and the test error, and return the seconds that training took."""
+    import torch
+
+    from tl1bench import models, neurons, training
+    from tl1bench.optimizers import ProximalSGD
+
     model = models.build("lenet5", (1, 28, 28), 10, seed=0)
     cpu = torch.device("cpu")
     trained = training.train(
@@ -78,6 +82,8 @@ def say(line: str) -> None:
 
 def main() -> None:
     """Run both and print the ratio."""
+    from tl1bench import datasets, penalties, training
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=float, default=12)
@@ -87,8 +93,10 @@ def main() -> None:
     training.prepare_process()
     whole = datasets.read("mnist", chosen.data)
     split = datasets.split(whole, VALIDATION, seed=0)
+    sparse = penalties.load("integrated_tl1", lam=2.5e-4, a=0.1, mu=[0.9, 0.9, 0.6, 0.6])
+    dense = penalties.load("l2", lam=1e-4)
     seconds = {}
-    for name, penalty, every in (("sparse", SPARSE, chosen.shrink_every), ("dense", DENSE, 0)):
+    for name, penalty, every in (("sparse", sparse, chosen.shrink_every), ("dense", dense, 0)):
         if chosen.only in (None, name):
             say(f"{name}:")
             seconds[name] = run(penalty, budget(chosen.epochs, every), split, whole.scale)

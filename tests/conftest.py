@@ -12,6 +12,19 @@ from tl1bench import pipeline
 BEGAN = time.time()
 
 
+# These share the smoke run, so they run in one process; they take longest, so they begin.
+TOGETHER = ("test_pipeline.py", "test_recipes.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each file's tests run in one process, where several share the work (`-n`)."""
+    items.sort(key=lambda item: item.path.name not in TOGETHER)
+    for item in items:
+        name = "smoke" if item.path.name in TOGETHER else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
 def pytest_terminal_summary(terminalreporter, exitstatus, config) -> None:
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if (
