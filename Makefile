@@ -24,7 +24,7 @@ repro: data  ## set up, fetch the data and run the default profile: train … re
 	$(BIN)/tl1bench run --profile default
 
 test: $(INSTALLED)  ## set up and pass the tests
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadgroup
+	$(BIN)/python -m pytest -m "not slow" -n auto
 
 lint: $(INSTALLED)  ## style, types, architecture, and whether asv accepts the benchmarks
 	$(BIN)/ruff check .

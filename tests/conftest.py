@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from checkouts import ROOT, call, repro
+from xdist.scheduler import LoadScopeScheduling
 
 from tl1bench import pipeline
 
@@ -16,13 +17,22 @@ BEGAN = time.time()
 TOGETHER = ("test_pipeline.py", "test_recipes.py")
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByFile(LoadScopeScheduling):
+    """Give each file's tests to one process (`-n`): several share their preparations."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "smoke" if Path(file).name in TOGETHER else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log) -> ByFile:
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each file's tests run in one process, where several share the work (`-n`)."""
     items.sort(key=lambda item: item.path.name not in TOGETHER)
-    for item in items:
-        name = "smoke" if item.path.name in TOGETHER else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(name))
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config) -> None:

@@ -473,7 +473,7 @@ MUTATIONS = [
     Mutation("the number of groups stays", Emitter.affine,
              'arguments["groups"] = left.groups', "pass"),
     Mutation("a larger network is returned as well", Compactor.compact,
-             "_size(small) <= _given(state)", "True"),
+             "size(small) <= given(state)", "True"),
 ]  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_the_table_has_a_line_for_each_layer_and_what_has_no_rule(compacted):
     lines = str(compacted(network, (4,)).report).splitlines()
     assert lines[0].split()[:3] == ["layer", "kind", "units"]
     assert lines[1].split() == ["0", "linear", "6", "→", "6", "4", "→", "4", "24", "→", "24", "24",
-                                "→", "24", "6", "used"]  # fmt: skip
+                                "24", "→", "24", "24", "6", "used"]  # fmt: skip
     assert lines[3].startswith("total")
     assert lines[4] == "kept whole (no rule): layer_norm"
 
