@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from tl1bench.figures.context import Context, first_selected
 from tl1bench.figures.style import MUTED, WIDTH, display
@@ -19,7 +20,9 @@ _SHOWN = 20
 def draw(table: pd.DataFrame, context: Context) -> Figure:
     """Draw filters of convolutions; for dense layers how strongly each pixel is used, and rows."""
     count = len(context.problems)
-    figure = Figure(figsize=(WIDTH, 1.35 * count), layout="constrained")
+    # The headings stand at the very top of their rows: a little more room than usual.
+    room = ConstrainedLayoutEngine(h_pad=0.08)
+    figure = Figure(figsize=(WIDTH, 1.4 * count), layout=room)
     rows = figure.subfigures(count, 2, squeeze=False)
     for row, problem in zip(rows, context.problems, strict=True):
         for half, method in zip(row, (DENSE, HERO), strict=True):
