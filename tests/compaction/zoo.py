@@ -151,7 +151,8 @@ def zeroed(compactor: Compactor, weights: dict[str, torch.Tensor], pattern: str)
                 if op_name(user) == "batch_norm":
                     vectors += user.args[1:3]
             for vector in vectors:
-                weights[traced.names[vector]][dead] = 0
+                if vector in traced.names:  # Swin v2 computes its bias from two parameters
+                    weights[traced.names[vector]][dead] = 0
     return weights
 
 
