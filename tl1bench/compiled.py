@@ -2,7 +2,7 @@
 
 A cold `torch.compile` of one elementwise function costs tens of seconds and a warm one several in
 every process; a C compiler needs under a second once, and a later process a millisecond. Who has
-no compiler loses speed only: every kernel has a torch twin that gives the same bits.
+no compiler loses speed only: every kernel has a torch twin, which gives the same up to rounding.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tl1bench.errors import ConfigError
 from tl1bench.files import atomic_path
 
 MODES = ("auto", "always", "never")
-# No contraction to fused multiply-add: kernel and torch twin must round alike.
+# Products and sums are fused where a kernel says so, not where a compiler likes to.
 _FLAGS = ("-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 # Not every compiler knows its own processor, nor every processor wide vectors.
 _TUNED = (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ())

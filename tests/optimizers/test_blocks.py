@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
-from tl1bench import penalties
+from tl1bench import ProximalSGD, models, neurons, penalties
 from tl1bench.neurons import Slab
 from tl1bench.neurons.groups import make_groups
-from tl1bench.optimizers._blocks import Span, column_squares, group_lasso_
+from tl1bench.optimizers import _base
+from tl1bench.optimizers._blocks import BlockThenWeights
+from tl1bench.optimizers._spans import Span, column_squares, group_lasso_
 
 
 @pytest.mark.parametrize("mode", ["never", "auto"])
@@ -82,3 +87,71 @@ def test_a_span_reduces_and_scales_what_gathering_would(
     block.scatter_({"w": expected}, gathered * factor[:, None])
     span.scale_(w, factor)
     torch.testing.assert_close(w, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("mode", ["never", "auto"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("side", "options", "together"),
+    [
+        ("outgoing", {}, True),
+        ("incoming", {}, True),
+        ("both", {}, False),
+        ("as_coded", {}, True),
+        ("outgoing", {"order": "element_then_group"}, False),
+        ("outgoing", {"mu": 0.0}, False),
+        ("outgoing", {"mu": 0.98}, True),
+        ("outgoing", {"a": 1e3}, True),
+    ],
+)
+def test_groups_and_weights_in_one_pass_as_one_after_the_other(
+    mode: str,
+    layout: str,
+    side: str,
+    options: dict[str, Any],
+    together: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TL1BENCH_COMPILE", mode)
+    x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    penalty = penalties.load("integrated_tl1", lam=3e-3, **options)
+
+    def trained() -> tuple[ProximalSGD, dict[str, torch.Tensor]]:
+        model = models.build("resnet", (1, 8, 8), 10, seed=0)
+        model = model.to(memory_format=LAYOUTS[layout])
+        weights = [1.0 + 0.1 * i for i in range(len(neurons.weight_layers(model)))]
+        optimizer = ProximalSGD(
+            model, penalty, lr=0.1, example_inputs=x, groups=side, layer_weights=weights
+        )
+        for scale in (0.5, 0.0, 1.0):
+            optimizer.lam_scale = scale
+            optimizer.zero_grad()
+            model(x).logsumexp(1).sum().backward()
+            optimizer.step()
+        return optimizer, dict(model.named_parameters())
+
+    optimizer, found = trained()
+    assert together == any(isinstance(p, BlockThenWeights) for _, _, p in optimizer._operations)
+    value = optimizer.penalty_value()
+    monkeypatch.setattr(_base, "joined", list)
+    apart, expected = trained()
+    torch.testing.assert_close(value, apart.penalty_value())
+    zeros = 0
+    for name, w in expected.items():
+        torch.testing.assert_close(found[name], w, rtol=1e-4, atol=1e-6)
+        assert ((found[name] == 0) != (w == 0)).sum() <= 1e-3 * w.numel()
+        zeros += int((w == 0).sum())
+    assert zeros > 0
+
+
+def test_a_weight_without_gradient_rests_in_one_pass_too() -> None:
+    model = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4))
+    x = torch.rand(2, 8, generator=torch.Generator().manual_seed(0))
+    penalty = penalties.load("integrated_tl1", lam=1e-2)
+    optimizer = ProximalSGD(model, penalty, lr=0.1, example_inputs=x)
+    model(x).sum().backward()
+    model[2].weight.grad = None
+    before = [model[i].weight.detach().clone() for i in (0, 2)]
+    optimizer.step()
+    assert not torch.equal(model[0].weight, before[0])
+    assert torch.equal(model[2].weight, before[1])

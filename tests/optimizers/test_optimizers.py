@@ -6,10 +6,11 @@ import itertools
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tl1bench import optimizers, penalties
 from tl1bench.errors import ConfigError
+from tl1bench.optimizers import ProximalSGD, proximal_sgd
 
 
 class Scale(nn.Module):
@@ -74,6 +75,28 @@ def test_heavy_ball_is_averaged_momentum_with_the_matching_threshold(
     for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-5)
     assert any((p == 0).any() for p in models[0].parameters())
+
+
+@pytest.mark.parametrize("shape", [(300, 784), (64, 32, 5, 5), (8, 4)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_large_weights_move_in_one_pass_as_small_ones_do_in_two(
+    shape: tuple[int, ...], layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if len(shape) < 4 and layout is torch.channels_last:
+        layout = torch.contiguous_format
+
+    def run(large: int) -> Tensor:
+        monkeypatch.setattr(proximal_sgd, "LARGE", large)
+        draw = torch.Generator().manual_seed(0)
+        start = torch.randn(shape, generator=draw).to(memory_format=layout)
+        p = nn.Parameter(start)
+        optimizer = ProximalSGD([p], penalties.load("none"), lr=0.3)
+        for _ in range(5):
+            p.grad = torch.randn(shape, generator=draw).to(memory_format=layout)
+            optimizer.step()
+        return p.detach()
+
+    torch.testing.assert_close(run(1), run(1 << 62), rtol=1e-6, atol=1e-6)
 
 
 def test_without_penalty_heavy_ball_is_torch_sgd(make_model, train) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers._blocks import Block, Place, Whole, key_of
+from tl1bench.optimizers._blocks import Block, Operation, Whole, joined, key_of
 from tl1bench.penalties import Elementwise, Penalty
 from tl1bench.penalties._base import Step
 
@@ -200,7 +200,7 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
             if stage.lam * factor > 0:
                 place.prox_(stage, tensors, steps, factor)
 
-    def _current(self, scale: float) -> Iterator[tuple[Penalty, float, Place]]:
+    def _current(self, scale: float) -> Iterator[Operation]:
         """Yield each stage with λ scaled, either in the factor on its step or in itself."""
         for stage, weight, place in self._operations:
             if stage.homogeneous:
@@ -221,11 +221,13 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
             blocks.append((groups.layer, Block.of(groups, self._penalised, members)))
         wholes = [(i, Whole(name)) for i, name in enumerate(self._penalised)]
         stages = [p.stages() for p in self._layers]
-        self._operations: list[tuple[Penalty, float, Place]] = [
-            (stages[i][turn], self.layer_weights[i], place)
-            for turn in range(len(stages[0]) if stages else 0)
-            for i, place in (wholes if isinstance(stages[0][turn], Elementwise) else blocks)
-        ]
+        self._operations: list[Operation] = joined(
+            [
+                (stages[i][turn], self.layer_weights[i], place)
+                for turn in range(len(stages[0]) if stages else 0)
+                for i, place in (wholes if isinstance(stages[0][turn], Elementwise) else blocks)
+            ]
+        )
 
 
 def _split(model: Parameters) -> tuple[list[Any], dict[str, nn.Parameter]]:

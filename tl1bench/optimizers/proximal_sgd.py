@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tl1bench import compiled
 from tl1bench.errors import ConfigError
 from tl1bench.optimizers._base import Parameters, ProximalOptimizer
 from tl1bench.penalties import Penalty
+from tl1bench.penalties._shrinkage import flat_view
 
 FORMS = ("averaged", "heavy_ball")
+# From this size on memory is what a step waits for, and one pass over it is worth a call of C.
+LARGE = 1 << 15
+_SOURCE = """
+void averaged_step(
+    float *restrict v, const float *restrict g, float *restrict w, long n, float share, float lr
+) {
+    for (long i = 0; i < n; i++) {
+        v[i] += share * (g[i] - v[i]);
+        w[i] -= lr * v[i];
+    }
+}
+"""
+_ARGUMENTS = (*[ctypes.c_void_p] * 3, ctypes.c_long, *[ctypes.c_float] * 2)
 
 
 class ProximalSGD(ProximalOptimizer):
@@ -63,23 +79,51 @@ class ProximalSGD(ProximalOptimizer):
             if decay:
                 moves = list(torch._foreach_add(moves, params, alpha=decay))
             if m:
-                moves = self._averages(params, moves, m)
-            torch._foreach_add_(params, moves, alpha=-lr)
+                params, moves = self._with_momentum(params, moves, m, lr)
+            if params:
+                torch._foreach_add_(params, moves, alpha=-lr)
         self._regularise(
             self._penalised, {n: rates.get(p, 0.0) for n, p in self._penalised.items()}
         )
 
-    def _averages(self, params: list[Tensor], grads: list[Tensor], m: float) -> list[Tensor]:
-        """Return the momentum buffers, with `grads` taken in."""
-        averages = []
+    def _with_momentum(
+        self, params: list[Tensor], grads: list[Tensor], m: float, lr: float
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Take `grads` into the momentum; return who is still to move, and along what."""
+        buffers = self._buffers(params)
+        if not self.averaged:
+            torch._foreach_mul_(buffers, m)
+            torch._foreach_add_(buffers, grads)
+            return params, buffers
+        left = [
+            (p, g, v)
+            for p, g, v in zip(params, grads, buffers, strict=True)
+            if not _averaged_step(p, g, v, 1 - m, lr)
+        ]
+        if not left:
+            return [], []
+        params, grads, buffers = (list(column) for column in zip(*left, strict=True))
+        torch._foreach_lerp_(buffers, grads, 1 - m)
+        return params, buffers
+
+    def _buffers(self, params: list[Tensor]) -> list[Tensor]:
+        """Return the momentum buffers, zeros where there was none."""
+        found = []
         for p in params:
             state = self.state[p]
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(p)
-            averages.append(state["momentum_buffer"])
-        if self.averaged:
-            torch._foreach_lerp_(averages, grads, 1 - m)
-        else:
-            torch._foreach_mul_(averages, m)
-            torch._foreach_add_(averages, grads)
-        return averages
+            found.append(state["momentum_buffer"])
+        return found
+
+
+def _averaged_step(p: Tensor, g: Tensor, v: Tensor, share: float, lr: float) -> bool:
+    """Do v ← v + share·(g − v), p ← p − lr·v in one pass; False where that does not pay or go."""
+    alike = all(t.dtype == torch.float32 and t.stride() == p.stride() for t in (p, g, v))
+    if p.numel() < LARGE or p.device.type != "cpu" or not alike or flat_view(p) is None:
+        return False
+    kernel = compiled.function(_SOURCE, "averaged_step", _ARGUMENTS)
+    if kernel is None:
+        return False
+    kernel(v.data_ptr(), g.data_ptr(), p.data_ptr(), p.numel(), share, lr)
+    return True

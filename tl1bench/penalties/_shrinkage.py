@@ -3,11 +3,12 @@ r"""The prox of the transformed ℓ1 in closed, well-conditioned form, for any s
 With b = a + |z| and c = τa(a+1) the shrinkage s = |z| − x is the smallest root of s (b−s)² = c.
 Let b* = (27c/4)^{1/3}, below which there is no root, r = b*/b and p = √(1−r³). Then
 
-    s = ⅔ b (1 − T_{2/3}(p)) = (4/3) b sin²(½·⅔·arccos p) = b* r² N(p) / ((1+p) D(p)),
+    s = ⅔ b (1 − T_{2/3}(p)) = (4/3) b sin²(½·⅔·arccos p) = b* r² / D(p),
 
 with T_{2/3}(p) = cos(⅔ arccos p). Nothing cancels: with e = (|z| − (b*−a))/b, in which the
-subtraction is exact near the double root r = 1, p = √(e(3 − 3e + e²)). N/D is a rational minimax
-fit of ⅔(1−T_{2/3}(p))/(1−p) on [0, 1], relative error 2.4e-7 with its coefficients in float32.
+subtraction is exact near the double root r = 1, p = √(e(3 − 3e + e²)). D(p) = (1−p²)/(⅔(1−T_{2/3}))
+is analytic on [0, 1], 3 + 2√3 p + p²/3 − …; a minimax polynomial of degree 5 gives 1/D with a
+relative error of 1.5e-7, its coefficients in float32.
 
 The published form ⅔b cos(φ/3) − ⅔a + |z|/3 subtracts nearly equal numbers: at a = 1 and τ = 1e-7
 a float32 shrinkage is off by 12 %, and half of the weights grow.
@@ -22,7 +23,7 @@ import ctypes
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -30,33 +31,41 @@ from torch import Tensor
 
 from tl1bench import compiled
 
-_N = (0.33333326, 0.2226805, 0.01625344)
-_D = (1.0, 0.82272745, 0.10867395)
+_D = (2.9999995, 3.4641404, 0.33278865, -0.06134307, 0.01781459, -0.00340107)
 CHUNK = 1 << 15  # temporaries of this many float32 stay in the processor's cache
 _HUGE = 1e36  # beyond it the constants leave float32
-_ARGUMENTS = (ctypes.c_void_p, ctypes.c_long, *[ctypes.c_float] * 5)
+_ARGUMENTS = (ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p)
+Packed: TypeAlias = "ctypes.Array[ctypes.c_float]"
 
-_SOURCE = (
-    """
+# One weight, for every kernel that shrinks weights; `k` is `Constants`. Multiplications are fused
+# with additions only where that is wanted, and where a processor can do it.
+POINT = """
 #include <math.h>
-void tl1_prox(float *restrict z, long n, float t, float a, float hi, float lo, float b) {
-    for (long i = 0; i < n; i++) {
-        float v = z[i], m0 = fabsf(v);
-        float kept = m0 <= t ? 0.0f : v, m = m0 <= t ? 0.0f : m0;
-        float inverse = 1.0f / (m + a);
-        float e = ((m - hi) - lo) * inverse;
-        e = e < 0.0f ? 0.0f : e;
-        float p = sqrtf(((e - 3.0f) * e + 3.0f) * e);
-        float top = (%r f * p + %r f) * p + %r f;
-        float below = ((%r f * p + %r f) * p + 1.0f) * (p + 1.0f);
-        float r = inverse * b;
-        float s = r * r * b * top / below;
-        s = s > m ? m : s;
-        z[i] = kept - copysignf(s, kept);
-    }
+#ifdef __FP_FAST_FMAF
+#define MAD(x, y, z) fmaf(x, y, z)
+#else
+#define MAD(x, y, z) ((x) * (y) + (z))
+#endif
+struct tl1 { float t, a, hi, lo, b; };
+static inline float tl1_point(float v, struct tl1 k) {
+    float m = fabsf(v), inverse = 1.0f / (m + k.a), r = inverse * k.b;
+    float e = ((m - k.hi) - k.lo) * inverse;
+    e = e > 0.0f ? e : 0.0f;
+    float p = sqrtf(MAD(e - 3.0f, e, 3.0f) * e);
+    float s = r * r * k.b / (HORNER);
+    s = s < m ? s : m;
+    return m <= k.t ? 0.0f : v - copysignf(s, v);
 }
-""".replace("%r f", "%rf")
-    % (_N[2], _N[1], _N[0], _D[2], _D[1])
+""".replace("HORNER", functools.reduce("MAD({}, p, {!r}f)".format, _D[-2::-1], f"{_D[-1]!r}f"))
+_SOURCE = (
+    POINT
+    + """
+void tl1_prox(float *restrict z, long n, const struct tl1 *k) {
+    struct tl1 own = *k;
+    for (long i = 0; i < n; i++)
+        z[i] = tl1_point(z[i], own);
+}
+"""
 )
 
 
@@ -77,6 +86,11 @@ def threshold(a: float, step: float) -> float:
     return math.sqrt(2 * step * (a + 1)) - a / 2
 
 
+def _huge(a: float, step: float) -> bool:
+    """Whether everything finite in float32 goes to zero, or the constants leave it."""
+    return max(step, threshold(a, step)) > _HUGE
+
+
 @functools.lru_cache(maxsize=256)
 def constants(a: float, step: float) -> Constants:
     """Return the float32 constants of the prox with parameter `a` and τ = `step`."""
@@ -90,11 +104,23 @@ def constants(a: float, step: float) -> Constants:
     return Constants(float(below), float(np.float32(a)), high, low, float(np.float32(b)))
 
 
+@functools.lru_cache(maxsize=256)
+def packed(a: float, step: float) -> Packed | None:
+    """Return `constants` as kernels take them, or None where no formula in float32 is to be had.
+
+    That is at τ = 0, where nothing moves, and where float32 cannot hold the constants.
+    """
+    if step == 0 or _huge(a, step):
+        return None
+    k = constants(a, step)
+    return (ctypes.c_float * len(k))(*k)
+
+
 def prox_float32_(z: Tensor, a: float, step: float) -> Tensor:
     """Apply the prox to a float32 tensor in place; compiled where that can be had."""
     if step == 0:
         return z
-    if max(step, threshold(a, step)) > _HUGE:
+    if _huge(a, step):
         return z.zero_() if bool(torch.isfinite(z).all()) else z.mul_(0)
     k = constants(a, step)
     flat = flat_view(z)
@@ -103,7 +129,7 @@ def prox_float32_(z: Tensor, a: float, step: float) -> Tensor:
     if z.device.type == "cpu":
         kernel = compiled.function(_SOURCE, "tl1_prox", _ARGUMENTS)
         if kernel is not None:
-            kernel(flat.data_ptr(), flat.numel(), *k)
+            kernel(flat.data_ptr(), flat.numel(), packed(a, step))
             return z
         _chunked(flat, k)
         return z
@@ -127,18 +153,19 @@ def prox_float64(m: Tensor, a: float, step: float | Tensor) -> Tensor:
 
 
 def formula_(z: Tensor, t: float, a: float, high: float, low: float, b: float) -> Tensor:
-    """Apply the float32 prox with the constants given, in place: the kernel's twin, bit for bit."""
-    z.copy_(torch.nn.functional.hardshrink(z, t))
+    """Apply the float32 prox with the constants given, in place: the kernel's twin."""
     m = z.abs()
     inverse = (m + a).reciprocal_()
     e = m.sub(high).sub_(low).mul_(inverse).clamp_min_(0)
-    # torch's float32 square root is off by a bit now and then; through float64 it is right.
-    p = e.sub(3).mul_(e).add_(3).mul_(e).double().sqrt_().float()
-    top = p.mul(_N[2]).add_(_N[1]).mul_(p).add_(_N[0])
-    below = p.mul(_D[2]).add_(_D[1]).mul_(p).add_(1).mul_(p.add_(1))
+    p = e.sub(3).mul_(e).add_(3).mul_(e).sqrt_()
+    below = p.mul(_D[-1])
+    for coefficient in _D[-2:0:-1]:
+        below = below.add_(coefficient).mul_(p)
     r = inverse.mul_(b)
-    s = r.mul(r).mul_(b).mul_(top).div_(below)
-    return z.sub_(torch.minimum(s, m).copysign_(z))
+    s = r.mul(r).mul_(b).div_(below.add_(_D[0]))
+    # hardshrink makes what is at or below the threshold zero, and a NaN stays one.
+    z.copy_(torch.nn.functional.hardshrink(z, t))
+    return z.sub_(torch.minimum(s, z.abs()).copysign_(z))
 
 
 def flat_view(z: Tensor) -> Tensor | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.penalties._base import Elementwise, Range, Scale, Step, restore_sign
-from tl1bench.penalties._shrinkage import prox_float32_, prox_float64
+from tl1bench.penalties._shrinkage import Packed, packed, prox_float32_, prox_float64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +54,7 @@ class TransformedL1(Elementwise):
         if z.dtype != torch.float32 or isinstance(step, Tensor):
             return z.copy_(self.prox(z, step))
         return prox_float32_(z, self.a, step * self.lam)
+
+    def packed(self, step: Step, factor: float) -> Packed | None:
+        """Return what a C kernel of others needs to do this prox too; None where it cannot."""
+        return None if isinstance(step, Tensor) else packed(self.a, step * factor * self.lam)
