@@ -42,8 +42,7 @@ def compare(full: nn.Module, small: nn.Module, examples: Examples) -> Equality:
     expected = full(x)
     scale = max(1.0, float(expected.abs().max()))
     difference = float((small(x) - expected).abs().max()) / scale
-    before = predictions(copy.deepcopy(full).float(), examples)
-    after = predictions(copy.deepcopy(small).float(), examples)
+    before, after = (predictions(_fast(network), examples) for network in (full, small))
     doubtful = (before != after).nonzero().flatten()
     changed = 0
     if len(doubtful):
@@ -51,6 +50,15 @@ def compare(full: nn.Module, small: nn.Module, examples: Examples) -> Equality:
         changed = int((full(x).argmax(1) != small(x).argmax(1)).sum())
     wrong = int((after != examples.y).sum())
     return Equality(difference, changed, 100.0 * wrong / len(examples))
+
+
+def _fast(network: nn.Module) -> nn.Module:
+    """Return a float32 copy in the memory format in which convolutions take half the time."""
+    copied = copy.deepcopy(network).float()
+    for parameter in copied.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return copied
 
 
 def prove(full: nn.Module, small: nn.Module, examples: Examples, what: str) -> Equality:

@@ -119,11 +119,11 @@ class ProximalSGD(ProximalOptimizer):
 
 def _averaged_step(p: Tensor, g: Tensor, v: Tensor, share: float, lr: float) -> bool:
     """Do v ← v + share·(g − v), p ← p − lr·v in one pass; False where that does not pay or go."""
-    alike = all(t.dtype == torch.float32 and t.stride() == p.stride() for t in (p, g, v))
-    if p.numel() < LARGE or p.device.type != "cpu" or not alike or flat_view(p) is None:
+    if p.numel() < LARGE or p.device.type != "cpu":
         return False
-    kernel = compiled.function(_SOURCE, "averaged_step", _ARGUMENTS)
-    if kernel is None:
+    alike = all(t.dtype == torch.float32 and t.stride() == p.stride() for t in (p, g, v))
+    kernel = compiled.function(_SOURCE, "averaged_step", _ARGUMENTS) if alike else None
+    if kernel is None or flat_view(p) is None:
         return False
     kernel(v.data_ptr(), g.data_ptr(), p.data_ptr(), p.numel(), share, lr)
     return True
