@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tl1bench.neurons.groups import make_groups
 from tl1bench.optimizers import _base
 from tl1bench.optimizers._blocks import BlockThenWeights
 from tl1bench.optimizers._spans import Span, column_squares, group_lasso_
+from tl1bench.penalties.group_lasso import GroupLasso
 
 
 @pytest.mark.parametrize("mode", ["never", "auto"])
@@ -155,3 +157,28 @@ def test_a_weight_without_gradient_rests_in_one_pass_too() -> None:
     optimizer.step()
     assert not torch.equal(model[0].weight, before[0])
     assert torch.equal(model[2].weight, before[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halving(GroupLasso):
+    """Every group is halved, whatever the step."""
+
+    def factor(self, r: torch.Tensor, step: float, scale: Any) -> torch.Tensor:  # noqa: ARG002
+        """Return ½."""
+        return torch.full_like(r, 0.5)
+
+
+def test_what_derives_from_group_lasso_keeps_its_own_prox() -> None:
+    model = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4))
+    x = torch.rand(2, 8, generator=torch.Generator().manual_seed(0))
+    optimizer = ProximalSGD(model, Halving(lam=1e-2), lr=0.1, example_inputs=x)
+    before = model[2].weight.detach().clone()
+    model[2].weight.grad = torch.zeros_like(before)
+    optimizer.step()
+    assert torch.equal(model[2].weight, before / 2)
+
+
+def test_a_tensor_without_elements_is_left_to_torch() -> None:
+    w = torch.empty(0, 5)
+    span = Span.of(Slab("w", 0, torch.empty(0, 1, dtype=torch.long), 1, False), w)
+    assert not group_lasso_(span, w, 1.0)

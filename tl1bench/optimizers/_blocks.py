@@ -51,7 +51,7 @@ class Block:
             tensor_steps = {n: s for n, s in steps.items() if isinstance(s, Tensor)}
             step = self.groups.gather(tensor_steps)
         elif isinstance(stage, Radial):
-            if isinstance(stage, GroupLasso) and len(self.spans) == 1:
+            if type(stage) is GroupLasso and len(self.spans) == 1:  # not what others derive
                 span, amount = self.spans[0], step * factor * stage.lam * scale
                 if group_lasso_(span, tensors[span.slab.tensor], amount):
                     return
@@ -161,14 +161,14 @@ def joined(operations: Sequence[Operation]) -> list[Operation]:
     last = {
         place.name: (turn, stage.with_lam(stage.lam * weight))
         for turn, (stage, weight, place) in enumerate(operations)
-        if isinstance(place, Whole) and isinstance(stage, TransformedL1)
+        if isinstance(place, Whole) and type(stage) is TransformedL1
     }
     found: list[Operation] = []
     done: set[int] = set()
     for turn, (stage, weight, place) in enumerate(operations):
         if turn in done:
             continue
-        if isinstance(place, Block) and isinstance(stage, GroupLasso) and stage.lam * weight > 0:
+        if isinstance(place, Block) and type(stage) is GroupLasso and stage.lam * weight > 0:
             names = [span.slab.tensor for span in place.spans]
             if all(shares[n] == 1 and last.get(n, (-1,))[0] > turn for n in names):
                 then = BlockThenWeights(place, tuple(last[n][1] for n in names))

@@ -254,7 +254,7 @@ def scale_and_shrink_(span: Span, tensor: Tensor, factor: Tensor, then: Packed) 
 
 def _rows(span: Span, tensor: Tensor) -> Tensor | None:
     """Return the tensor as a matrix in whose rows each group is one stretch, for C to walk over."""
-    if not span.whole or len(span.kept) > 1:
+    if not span.whole or len(span.kept) > 1 or not tensor.numel():
         return None
     if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
         return None
