@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from tl1bench.figures import FORMATS, load
 from tl1bench.figures.as_logged import remark
+from tl1bench.figures.choices import doubts
 from tl1bench.figures.context import Context
 from tl1bench.figures.style import display
 from tl1bench.figures.typeset import Table
@@ -80,6 +81,7 @@ def section(
             profile=context.profile,
             remarks=[remark(table, problem, context) for problem in context.as_coded],
             verdict=judge(table, context),
+            doubts=doubts(table, context),
             trusted=context.trusted(),
             pictures=pictures,
             tables=tables,
