@@ -22,7 +22,18 @@ from tl1bench.figures.context import Context
 from tl1bench.files import atomic_path
 
 HELPERS = frozenset(
-    {"as_logged", "context", "page", "panels", "published", "style", "tables", "typeset", "verdict"}
+    {
+        "as_logged",
+        "choices",
+        "context",
+        "page",
+        "panels",
+        "published",
+        "style",
+        "tables",
+        "typeset",
+        "verdict",
+    }
 )
 # Nothing that differs between two runs of one version may get into a file.
 _METADATA: dict[str, dict[str, str | None]] = {
