@@ -39,6 +39,7 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config) -> None:
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if (
         whole
+        and not hasattr(config, "workerinput")  # a process of `-n` knows its own tests alone
         and exitstatus == pytest.ExitCode.OK
         and config.option.markexpr
         and not config.option.keyword

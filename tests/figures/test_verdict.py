@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tl1bench.comparison import Effect
+from tl1bench.figures import verdict as words
 from tl1bench.figures.verdict import judge
+from tl1bench.statistics import Interval
 
 
 def shifted(table, error: float, size: float):
@@ -95,3 +98,11 @@ def test_more_seeds_can_show_smaller_differences(tree, table):
         return float(judge(t, tree.context).power[0].split("about ")[1].split()[0])
 
     assert least(bigger) < least(few)
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0503, "0.0503"), (0.0497, "0.0497"), (0.0512, "0.051"), (0.4, "0.400"), (1e-5, "< 0.001")],
+)
+def test_a_p_beside_the_level_shows_its_side(p: float, text: str) -> None:
+    assert words._p(Effect(Interval(0.0, 0.0, 0.0, 3), p, 0.0)) == text

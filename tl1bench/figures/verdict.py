@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tl1bench import statistics
-from tl1bench.comparison import Effect, Versus, versus
+from tl1bench.comparison import ALPHA, Effect, Versus, versus
 from tl1bench.figures.context import Context
 from tl1bench.figures.panels import number, signed
 from tl1bench.figures.style import display
@@ -139,4 +139,8 @@ def _ratio(effect: Effect) -> str:
 
 
 def _p(effect: Effect) -> str:
-    return f"{effect.p_holm:.3f}" if effect.p_holm >= 0.001 else "< 0.001"
+    p = effect.p_holm
+    if p < 0.001:
+        return "< 0.001"
+    # "0.050" must not hide on which side of the level it lies.
+    return f"{p:.4f}" if f"{p:.3f}" == f"{ALPHA:.3f}" else f"{p:.3f}"
