@@ -61,5 +61,9 @@ def test_what_the_noise_may_let_in_and_what_it_may_throw_out(said):
     assert one.endswith("another draw might not choose it.")
 
 
+def test_the_only_lambda_was_not_chosen(said):
+    assert said(DENSE, runs("l1", 1, (1, 1, 1), 50)) == []
+
+
 def test_one_seed_has_no_noise_to_speak_of(said):
     assert said(DENSE[:1], runs("l1", 1, (1.49,), 50), runs("l1", 2, (1.51,), 20)) == []

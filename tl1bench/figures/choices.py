@@ -41,6 +41,8 @@ def _doubts(own: pd.DataFrame, dense: pd.Series[float], tolerance: float) -> Ite
         .groupby("lam")
         .agg(over=("over", "mean"), error=("over", "sem"), weights=("weights_compact", "mean"))
     )
+    if len(points) == 1:  # given, not chosen
+        return
     chosen = own.loc[own["selected"], "lam"].iloc[0]
     at = points.loc[chosen]
     if at["over"] > 0:
