@@ -49,7 +49,7 @@ def draw(table: pd.DataFrame, context: Context) -> Figure:
 def _stack(
     table: pd.DataFrame, problem: str, method: str, context: Context
 ) -> list[tuple[str, int, int]]:
-    """(name, units before, units after) of the live inputs and of each layer of the first run."""
+    """(name, units before, units after) of the inputs and of each layer of the first run."""
     found = first_selected(table, problem, method)
     layers = context.layers(problem, method, *found) if found else []
     weighted = [layer for layer in layers if layer["weights_before"] > 0]
@@ -100,5 +100,6 @@ def caption(table: pd.DataFrame, context: Context) -> str:
         "Units of every layer after exact compaction (filled, left number) inside the dense "
         f"network (outline, right number), at the selected operating point, {seed}. The length of "
         "a bar is the square root of the number of units. 'input' counts the features or channels "
-        f"that are still read. Problems: {', '.join(context.problems)}."
+        "that the first layer takes, those with weights of zero alone among them unless an index "
+        f"picks the others (compact.gather). Problems: {', '.join(context.problems)}."
     )
