@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.neurons import Groups
+from tl1bench.optimizers import _metric
 from tl1bench.optimizers._spans import Span, group_lasso_, scale_and_shrink_
 from tl1bench.penalties import Elementwise, Penalty, Radial
 from tl1bench.penalties._base import Step
@@ -48,8 +49,13 @@ class Block:
         if not isinstance(step, Tensor) and step == 0:
             return
         if isinstance(step, Tensor):
-            tensor_steps = {n: s for n, s in steps.items() if isinstance(s, Tensor)}
-            step = self.groups.gather(tensor_steps)
+            each = {n: s for n, s in steps.items() if isinstance(s, Tensor)}
+            amount = factor * stage.lam * scale
+            if type(stage) is GroupLasso and _metric.group_lasso_(
+                self.spans, tensors, each, amount
+            ):
+                return
+            step = self.groups.gather(each)
         elif isinstance(stage, Radial):
             if type(stage) is GroupLasso and len(self.spans) == 1:  # not what others derive
                 span, amount = self.spans[0], step * factor * stage.lam * scale
@@ -84,9 +90,15 @@ class Whole:
     ) -> None:
         """Apply the prox of elementwise `stage` with the named steps times `factor`, in place."""
         assert isinstance(stage, Elementwise)
-        step = steps[self.name]
+        w, step = tensors[self.name], steps[self.name]
+        if (
+            isinstance(step, Tensor)
+            and type(stage) is TransformedL1
+            and _metric.tl1_(w, step, factor * stage.lam, stage.a)
+        ):
+            return
         if isinstance(step, Tensor) or step > 0:
-            stage.prox_(tensors[self.name], step * factor)
+            stage.prox_(w, step * factor)
 
     def value(self, stage: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return the value of `stage` on all elements."""

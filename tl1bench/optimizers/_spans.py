@@ -226,7 +226,7 @@ def group_lasso_(span: Span, tensor: Tensor, amount: float, then: Packed | None 
     the weights of a small layer, and each pass over a large one waits for memory. False where it
     cannot be, and then nothing was done.
     """
-    rows = _rows(span, tensor)
+    rows = rows_of(span, tensor)
     kernel = compiled.function(_SOURCE, "group_lasso", _LASSO) if rows is not None else None
     if rows is None or kernel is None:
         return False
@@ -241,7 +241,7 @@ def scale_and_shrink_(span: Span, tensor: Tensor, factor: Tensor, then: Packed) 
 
     False where it cannot be, and then nothing was done.
     """
-    rows = _rows(span, tensor)
+    rows = rows_of(span, tensor)
     kernel = compiled.function(_SOURCE, "scale", _SCALE) if rows is not None else None
     if rows is None or kernel is None:
         return False
@@ -252,7 +252,7 @@ def scale_and_shrink_(span: Span, tensor: Tensor, factor: Tensor, then: Packed) 
     return True
 
 
-def _rows(span: Span, tensor: Tensor) -> Tensor | None:
+def rows_of(span: Span, tensor: Tensor) -> Tensor | None:
     """Return the tensor as a matrix in whose rows each group is one stretch, for C to walk over."""
     if not span.whole or len(span.kept) > 1 or not tensor.numel():
         return None

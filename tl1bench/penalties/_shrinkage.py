@@ -37,6 +37,8 @@ _HUGE = 1e36  # beyond it the constants leave float32
 _ARGUMENTS = (ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p)
 Packed: TypeAlias = "ctypes.Array[ctypes.c_float]"
 
+# D(p) in C, by Horner's rule.
+POLYNOMIAL = functools.reduce("MAD({}, p, {!r}f)".format, _D[-2::-1], f"{_D[-1]!r}f")
 # One weight, for every kernel that shrinks weights; `k` is `Constants`. Multiplications are fused
 # with additions only where that is wanted, and where a processor can do it.
 POINT = """
@@ -52,11 +54,11 @@ static inline float tl1_point(float v, struct tl1 k) {
     float e = ((m - k.hi) - k.lo) * inverse;
     e = e > 0.0f ? e : 0.0f;
     float p = sqrtf(MAD(e - 3.0f, e, 3.0f) * e);
-    float s = r * r * k.b / (HORNER);
+    float s = r * r * k.b / (POLYNOMIAL);
     s = s < m ? s : m;
     return m <= k.t ? 0.0f : v - copysignf(s, v);
 }
-""".replace("HORNER", functools.reduce("MAD({}, p, {!r}f)".format, _D[-2::-1], f"{_D[-1]!r}f"))
+""".replace("POLYNOMIAL", POLYNOMIAL)
 _SOURCE = (
     POINT
     + """

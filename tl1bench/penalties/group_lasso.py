@@ -57,7 +57,8 @@ def _in_metric(z: Tensor, tau: Tensor) -> Tensor:
     size = (
         (z / tau.clamp_min(torch.finfo(z.dtype).tiny)).masked_fill(free & (z == 0), 0).norm(dim=1)
     )
-    r = (z.norm(dim=1) - tau.amax(1)).clamp_min(0)
+    # Both are at most the norm that is sought.
+    r = torch.maximum(z.norm(dim=1) - tau.amax(1), z.masked_fill(~free, 0).norm(dim=1))
     for _ in range(_NEWTON_STEPS):
         below = (r[:, None] + tau).clamp_min(torch.finfo(z.dtype).tiny)
         part = z / below

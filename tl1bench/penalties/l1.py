@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tl1bench.penalties._base import Elementwise, Step
+from tl1bench.penalties._base import Elementwise, Scale, Step
 from tl1bench.penalties._shrinkage import CHUNK, flat_view
 
 
@@ -26,13 +26,26 @@ class L1(Elementwise):
         """Return (m − τ)₊."""
         return (m - step * self.lam).clamp_min(0)
 
+    def prox(self, z: Tensor, step: Step, scale: Scale = None) -> Tensor:
+        """Return the prox at `z`; see `Penalty.prox`."""
+        return self.prox_(z.clone(), step) if _exact(z, step) else super().prox(z, step, scale)
+
     def prox_(self, z: Tensor, step: Step) -> Tensor:
         """Apply the prox in place."""
         if isinstance(step, Tensor):
-            return z.copy_(self.prox(z, step))
+            if not _exact(z, step):
+                return z.copy_(super().prox(z, step))
+            return z.sub_(z.clamp(-step * self.lam, step * self.lam))
         tau = step * self.lam
         flat = flat_view(z) if z.device.type == "cpu" else None
         # z minus its projection on [−τ, τ]: zeros come out exact, and parts stay in the cache.
         for part in (z,) if flat is None else flat.split(CHUNK):
             part.sub_(torch.clamp(part, -tau, tau))
         return z
+
+
+def _exact(z: Tensor, step: Step) -> bool:
+    """Whether a threshold in the dtype of `z` is as good as one in float64."""
+    return z.dtype in (torch.float32, torch.float64) and not (
+        isinstance(step, Tensor) and step.dtype != z.dtype
+    )
