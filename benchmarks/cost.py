@@ -40,6 +40,7 @@ BATCH = 128
 WEIGHTS = 11_000_000
 LAM = 3e-4
 LR = 0.1
+ADAM_LR = 1e-3
 RIVALS = {"torchao": "torchao PAT, group lasso", "torch_pruning": "torch-pruning, group norm"}
 
 _FIRST_STEP = """
@@ -88,6 +89,27 @@ def optimizer_steps(network: str, penalty: str, rivals: tuple[str, ...] = ()) ->
         steps[name] = _stepper(name, model, x)
         _differentiate(model, x, y)
     return ratios(steps, *((21, 2) if network == "resnet18" else (41, 20)))
+
+
+def adam_step(network: str, penalty: str) -> float:
+    """Return the whole step of ProximalAdam over torch's Adam step."""
+    import torch
+
+    from tl1bench import ProximalAdam, penalties
+
+    steps: dict[str, Run] = {}
+    for name in ("Adam", penalty):
+        model, x, y = _fresh(network)
+        optimizer: torch.optim.Optimizer = (
+            torch.optim.Adam(model.parameters(), lr=ADAM_LR, foreach=True)
+            if name == "Adam"
+            else ProximalAdam(
+                model, penalties.load(name, lam=LAM), lr=ADAM_LR, example_inputs=x[:2]
+            )
+        )
+        steps[name] = optimizer.step
+        _differentiate(model, x, y)
+    return ratios(steps, *((11, 1) if network == "resnet18" else (21, 10)))[penalty]
 
 
 def training_steps(network: str, penalty: str, rivals: tuple[str, ...] = ()) -> dict[str, float]:
@@ -272,6 +294,9 @@ def _rows() -> Iterator[tuple[str, str, str, float, float | None]]:
             for name, ratio in list(optimizer_steps(network, penalty, rivals).items())[1:]:
                 limit = STEP_LIMIT[network] if name == penalty else None
                 yield "optimizer step / SGD step", network, RIVALS.get(name, name), ratio, limit
+    for network in NETWORKS:
+        ratio = adam_step(network, PENALTIES[-1])
+        yield "ProximalAdam / Adam step", network, PENALTIES[-1], ratio, None
     for network in NETWORKS:
         found = training_steps(network, PENALTIES[-1], installed())
         for name, ratio in list(found.items())[1:]:
