@@ -110,7 +110,7 @@ class BlockThenWeights:
     """A block under group lasso, and then the weights in it under transformed ℓ1.
 
     A large layer waits for memory: shortening its groups and shrinking its weights in one pass
-    saves a fifth of a step. Where C cannot go, one happens after the other.
+    reads and writes it once less. Where C cannot go, one happens after the other.
     """
 
     block: Block
