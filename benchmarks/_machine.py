@@ -4,7 +4,7 @@ import platform
 import re
 import sys
 
-from tl1bench import machine
+from tl1bench.measuring import machine
 
 
 def describe() -> dict[str, str]:

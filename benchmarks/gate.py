@@ -25,7 +25,8 @@ from typing import Any
 
 from benchmarks._networks import assert_same, dense, example, half_dead, one_thread
 from benchmarks.startup import children_seconds
-from tl1bench import files, machine
+from tl1bench import files
+from tl1bench.measuring import machine
 
 RECORDED = Path(__file__).with_suffix(".json")
 ATTEMPTS = 3

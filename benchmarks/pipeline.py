@@ -20,14 +20,15 @@ class Smoke:
 
     def setup_cache(self) -> dict[str, float]:
         import tl1bench
-        from tl1bench import pipeline, results
+        from tl1bench import results
+        from tl1bench.pipeline import run
 
         tree = Path(tl1bench.__file__).parents[1]
         if not (tree / SMOKE).is_file():
             return {}
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "tree"
-            pipeline.lay_out(tree, copy, tree / SMOKE)
+            run.lay_out(tree, copy, tree / SMOKE)
             environment = {
                 **os.environ,
                 "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),

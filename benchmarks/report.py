@@ -18,7 +18,7 @@ class Report:
         """Copy the results of the checkout that tl1bench is imported from, and draw them once."""
         import tl1bench
         from tl1bench import config
-        from tl1bench.stages import report
+        from tl1bench.pipeline.stages import report
 
         tree = Path(tl1bench.__file__).parents[1]
         if not (tree / REPORTS / "runs.csv").is_file():
@@ -40,7 +40,7 @@ class Report:
         self.config = config.load(Path("params.yaml"))
 
     def time_report(self, drawn: bool) -> None:  # noqa: ARG002
-        from tl1bench.stages import report
+        from tl1bench.pipeline.stages import report
 
         report.run(self.config)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tl1bench import ProximalSGD
     from tl1bench.neurons import Units
-    from tl1bench.shrinking import Shrunk
+    from tl1bench.training.shrinking import Shrunk
 
 
 @dataclass
@@ -34,7 +34,7 @@ class _Training:
         self.optimizer.step()
 
     def shrink(self) -> Shrunk:
-        from tl1bench.shrinking import shrink
+        from tl1bench.training.shrinking import shrink
 
         return shrink(self.model, self.optimizer, self.units, self.x)
 

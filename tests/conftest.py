@@ -8,7 +8,7 @@ import pytest
 from checkouts import ROOT, call, repro
 from xdist.scheduler import LoadScopeScheduling
 
-from tl1bench import pipeline
+from tl1bench.pipeline import run
 
 BEGAN = time.time()
 
@@ -56,7 +56,7 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config) -> None:
 def smoke(tmp_path_factory) -> Path:
     """Return a copy of the project in which the smoke profile has run: not to be changed."""
     tree = tmp_path_factory.mktemp("smoke") / "tree"
-    pipeline.lay_out(ROOT, tree, ROOT / "reports/smoke/params.yaml")
+    run.lay_out(ROOT, tree, ROOT / "reports/smoke/params.yaml")
     fetched = call(tree, "-m", "tl1bench", "data", "--quiet")
     assert fetched.returncode == 0, fetched.stderr
     repro(tree)

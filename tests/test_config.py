@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tl1bench import config, pipeline
+from tl1bench import config
 from tl1bench.errors import ConfigError
+from tl1bench.pipeline import run
 
 SMALL = {
     "profile": "test",
@@ -38,7 +39,7 @@ def load(tmp_path: Path, content: object) -> config.Config:
     return config.load(file)
 
 
-@pytest.mark.parametrize("path", pipeline.PROFILES.values(), ids=str)
+@pytest.mark.parametrize("path", run.PROFILES.values(), ids=str)
 def test_every_profile_is_valid(path: Path) -> None:
     loaded = config.load(Path(__file__).parent.parent / path)
     assert "integrated_tl1" in loaded.methods

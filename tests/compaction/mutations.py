@@ -40,14 +40,15 @@ from same_function import assert_same_function, numbers
 from torch import nn
 from torch.nn import functional as F
 
-from tl1bench.compaction import Compactor, weights
-from tl1bench.compaction.analysis import Analysis
-from tl1bench.compaction.channels import Channels
+from tl1bench.compaction import Compactor
 from tl1bench.compaction.decide import decide
-from tl1bench.compaction.emit import Emitter
-from tl1bench.compaction.rules import affine, binary, joints, layout, normalise, pooling, repairs
-from tl1bench.compaction.rules.opaque import Opaque
-from tl1bench.compaction.rules.unary import Prelu, Unary
+from tl1bench.tracing import weights
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Channels
+from tl1bench.tracing.rules import affine, binary, concat, form, layout, normalise, pooling
+from tl1bench.tracing.rules.opaque import Opaque
+from tl1bench.tracing.rules.unary import Prelu, Unary
+from tl1bench.tracing.writer import Emitter
 
 
 @dataclass
@@ -385,7 +386,7 @@ MUTATIONS = [
              "if not inside.any():", "if False:"),
     Mutation("groups need not be equal", affine.Affine.more,
              "if site.groups > 1 and not site.depthwise:", "if False:"),
-    Mutation("groups are made equal to the smallest", repairs.equalise,
+    Mutation("groups are made equal to the smallest", form.equalise,
              "max(1, int(kept.sum(axis=1).max()))", "1"),
     Mutation("constants fold through padded groups", affine.Affine._exact,
              "if site.shared or (site.border and site.groups > 1):", "if site.shared:"),
@@ -398,7 +399,7 @@ MUTATIONS = [
              " / source.const[r]", ""),
     Mutation("any channel is the representative", weights._fold,
              "r = choose_representative(source, inside)", "r = len(inside) - 1"),
-    Mutation("the smallest constant is the representative", repairs.choose_representative,
+    Mutation("the smallest constant is the representative", form.choose_representative,
              "largest = int(np.argmax(np.where(dropped, size, 0.0)))",
              "largest = int(np.argmin(size))"),
     Mutation("constant rows keep a bias of their own", weights._fold,
@@ -433,13 +434,13 @@ MUTATIONS = [
              'i == 1 or op_name(node) in ("add", "mul")', "True"),
     Mutation("a branch of constants counts as neutral", binary.Binary.emit,
              "np.all((values == neutral) | ~known.used[kept])", "True"),
-    Mutation("concatenated channels start at 0", joints.Cat.backward,
+    Mutation("concatenated channels start at 0", concat.Cat.backward,
              "start += len(source.ids)", "start += 0"),
-    Mutation("pieces of a split are equally wide", joints.range_of,
+    Mutation("pieces of a split are equally wide", concat.range_of,
              "start = sum(widths[:piece])", "start = piece * widths[0]"),
-    Mutation("a range marks the first channels", joints.Part.backward,
+    Mutation("a range marks the first channels", concat.Part.backward,
              "whole[start:stop:step] = mask", "whole[: len(mask)] = mask"),
-    Mutation("a range is cut at its old place", joints.Part.emit,
+    Mutation("a range is cut at its old place", concat.Part.emit,
              "int(place[0]), int(place[-1]) + 1, 1", "start, start + len(place), 1"),
     Mutation("flatten interleaves channels", layout.Layout.forward,
              "return flow(axis, source.ids[order], source.const[order])",

@@ -17,11 +17,11 @@ from marked import read_between, write_between
 from torch import nn
 
 from tl1bench.compaction import Compactor
-from tl1bench.compaction.analysis import analyse
-from tl1bench.compaction.graph import op_name
-from tl1bench.compaction.rules import rule_of
-from tl1bench.compaction.rules.affine import Site
 from tl1bench.errors import CompactionError
+from tl1bench.tracing.analysis import analyse
+from tl1bench.tracing.graph import op_name
+from tl1bench.tracing.rules import rule_of
+from tl1bench.tracing.rules.affine import Site
 
 SHARE = 0.4
 PATTERNS = ("filters", "constants", "columns")

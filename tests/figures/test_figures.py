@@ -14,8 +14,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from tl1bench import figures, repeats
-from tl1bench.comparison import operating_points
+from tl1bench import figures
 from tl1bench.errors import ConfigError
 from tl1bench.figures import (
     accuracy_latency,
@@ -29,6 +28,8 @@ from tl1bench.figures import (
     training_curves,
 )
 from tl1bench.figures.style import ALARM, INK
+from tl1bench.results import repeats
+from tl1bench.results.comparison import operating_points
 
 NAMES = figures.names()
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tl1bench import penalties
-from tl1bench.penalties import _shrinkage as shrinkage
+from tl1bench.kernels import tl1 as shrinkage
 
 FAST = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 

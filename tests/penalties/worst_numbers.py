@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tl1bench import penalties
-from tl1bench.penalties._shrinkage import threshold
+from tl1bench.kernels.tl1 import threshold
 
 Array = np.ndarray
 Hyper = Mapping[str, Any]

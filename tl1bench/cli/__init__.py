@@ -85,7 +85,7 @@ def data(
 def list_(params: Params = Path("params.yaml")) -> None:
     """Show problems, methods, data sets, networks and profiles."""
     from tl1bench.cli import _listing
-    from tl1bench.pipeline import PROFILES
+    from tl1bench.pipeline.run import PROFILES
 
     _listing.show(_load(params), PROFILES)
 
@@ -93,22 +93,22 @@ def list_(params: Params = Path("params.yaml")) -> None:
 @app.command(hidden=True)
 def fingerprint(name: str, params: Params = Path("params.yaml")) -> None:
     """Verify a data set and write what it is (a pipeline stage)."""
-    from tl1bench import account
-    from tl1bench.stages import fingerprint as stage
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import data as stage
 
     config = _load(params)
-    with account.stage(config.profile, "data"):
+    with wall_time.stage(config.profile, "data"):
         stage.run(config, name)
 
 
 @app.command(hidden=True)
 def sources(params: Params = Path("params.yaml")) -> None:
     """Write what each problem and method is made of (a pipeline stage)."""
-    from tl1bench import account
-    from tl1bench.stages import sources as stage
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import sources as stage
 
     config = _load(params)
-    with account.stage(config.profile, "sources"):
+    with wall_time.stage(config.profile, "sources"):
         stage.run(config)
 
 
@@ -119,16 +119,16 @@ def train(
     params: Params = Path("params.yaml"),
 ) -> None:
     """Train every λ and seed of one problem and method, resumably."""
-    from tl1bench import account
     from tl1bench.errors import ConfigError
-    from tl1bench.stages import train as stage
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import train as stage
 
     config = _load(params)
     _problem(config, problem)
     if method not in config.methods:
         known = ", ".join(config.methods)
         raise ConfigError(f"There is no method {method!r} in {params}: choose {known}.")
-    with account.stage(config.profile, "train"):
+    with wall_time.stage(config.profile, "train"):
         stage.run(config, problem, method)
 
 
@@ -156,11 +156,11 @@ def compact(
 
         _standalone.compact_file(model, output, page, tune)
         return
-    from tl1bench import account
-    from tl1bench.stages import compact as stage
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import compact as stage
 
     config = _load(params)
-    with account.stage(config.profile, "compact"):
+    with wall_time.stage(config.profile, "compact"):
         stage.run(config)
 
 
@@ -180,11 +180,11 @@ def export(
 
         _standalone.export_file(model, output)
         return
-    from tl1bench import account
-    from tl1bench.stages import export as stage
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import export as stage
 
     config = _load(params)
-    with account.stage(config.profile, "export"):
+    with wall_time.stage(config.profile, "export"):
         stage.run(config)
 
 
@@ -231,34 +231,34 @@ def measure(
         mode = "full" if full else "quick"
         _standalone.measure_files(models, batch, threads, mode, provider)
         return
-    from tl1bench import account
-    from tl1bench.stages import measure as stage
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import measure as stage
 
     config = _load(params)
     name = _problem(config, problem)
-    with account.stage(config.profile, "measure"):
+    with wall_time.stage(config.profile, "measure"):
         stage.run(config, name)
 
 
 @app.command(hidden=True)
 def collect(params: Params = Path("params.yaml")) -> None:
     """Gather all results into one table (a pipeline stage)."""
-    from tl1bench import account
-    from tl1bench.stages import collect as stage
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import collect as stage
 
     config = _load(params)
-    with account.stage(config.profile, "collect"):
+    with wall_time.stage(config.profile, "collect"):
         stage.run(config)
 
 
 @app.command(epilog="Example: tl1bench report --params params.yaml")
 def report(params: Params = Path("params.yaml")) -> None:
     """Draw figures, tables and the HTML page from the collected results."""
-    from tl1bench import account
-    from tl1bench.stages import report as stage
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import report as stage
 
     config = _load(params)
-    with account.stage(config.profile, "report"):
+    with wall_time.stage(config.profile, "report"):
         stage.run(config)
 
 
@@ -266,7 +266,7 @@ def report(params: Params = Path("params.yaml")) -> None:
 def readme() -> None:
     """Write the numbers in README.md anew from the committed results."""
     from tl1bench import files
-    from tl1bench import readme as numbers
+    from tl1bench.report import readme as numbers
 
     # The suite writes how long it took into the ignored work folder; the README's copy is kept.
     measured = Path(".work/tests.json")
@@ -281,6 +281,6 @@ def run(
     profile: Annotated[str, typer.Option(help="smoke, default, paper or as-coded.")] = "default",
 ) -> None:
     """Run the whole pipeline of a profile and say where the report is."""
-    from tl1bench import pipeline
+    from tl1bench.pipeline import run
 
-    raise SystemExit(pipeline.run(profile, Path()))
+    raise SystemExit(run.run(profile, Path()))

@@ -30,7 +30,7 @@ def measure_sessions(
         The number of files is neither none nor what is compared.
     """
     from tl1bench.measuring import negative_control, repeatability
-    from tl1bench.repeats import CONTROL, PAIR, add, covered_pct, read, spread_pct
+    from tl1bench.results.repeats import CONTROL, PAIR, add, covered_pct, read, spread_pct
 
     if models and len(models) != 2 - control:
         wanted = "one file (or none) with --control" if control else "two files (or none)"

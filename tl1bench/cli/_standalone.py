@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tl1bench.compaction import Compacted
-    from tl1bench.compaction.adapters import Adapters
+    from tl1bench.tuning.adapters import Adapters
 
 
 def compact_file(
@@ -84,8 +84,8 @@ def _equality(module: nn.Module, small: Compacted, adapters: Adapters | None) ->
     """
     import torch
 
-    from tl1bench.compaction.adapters import Adapters, Draft
     from tl1bench.errors import CompactionError
+    from tl1bench.tuning.adapters import Adapters, Draft
 
     networks, kind = (module, small.model), "the network's own precision"
     inputs = _examples(small.example_inputs)

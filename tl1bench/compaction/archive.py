@@ -20,6 +20,7 @@ from torch import fx, nn
 
 from tl1bench.errors import CompactionError
 from tl1bench.files import atomic_path
+from tl1bench.tracing.writer import hold
 
 FORMAT = "tl1bench graph 1"
 _OPERATORS = {
@@ -77,20 +78,6 @@ def read(path: Path) -> fx.GraphModule:
         OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError,
     ) as error:  # fmt: skip
         raise CompactionError(f"{path} is no compacted network ({error}).") from error
-
-
-def hold(root: nn.Module, name: str, tensor: torch.Tensor, learnt: bool) -> None:
-    """Put a tensor into `root` under its dotted name, with plain modules on the way."""
-    path, _, last = name.rpartition(".")
-    holder = root
-    for part in path.split(".") if path else []:
-        if part not in holder._modules:
-            holder.add_module(part, nn.Module())
-        holder = holder.get_submodule(part)
-    if learnt:
-        holder.register_parameter(last, nn.Parameter(tensor))
-    else:
-        holder.register_buffer(last, tensor)
 
 
 def _target(node: fx.Node) -> str:

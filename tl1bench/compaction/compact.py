@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, fx, nn
 
 from tl1bench.compaction import archive
-from tl1bench.compaction.analysis import Analysis, analyse
-from tl1bench.compaction.channels import Bools
 from tl1bench.compaction.decide import decide
-from tl1bench.compaction.emit import Emitter
-from tl1bench.compaction.graph import read, trace
 from tl1bench.compaction.report import Report, make_report
-from tl1bench.compaction.rules import rule_of
-from tl1bench.compaction.weights import Gather
 from tl1bench.errors import CompactionError
 from tl1bench.files import atomic_path
+from tl1bench.tracing.analysis import Analysis, analyse
+from tl1bench.tracing.channels import Bools
+from tl1bench.tracing.graph import read, trace
+from tl1bench.tracing.rules import rule_of
+from tl1bench.tracing.weights import Gather
+from tl1bench.tracing.writer import Emitter
 
 
 @dataclass(frozen=True, eq=False)

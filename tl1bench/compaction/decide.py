@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tl1bench.compaction.analysis import Analysis
-from tl1bench.compaction.channels import Bools
-from tl1bench.compaction.rules import rule_of
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Bools
+from tl1bench.tracing.rules import rule_of
 
 
 def decide(state: Analysis) -> Bools:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import fx
 
-from tl1bench.compaction.analysis import Analysis
-from tl1bench.compaction.channels import Bools, Flow
-from tl1bench.compaction.emit import Emitter
-from tl1bench.compaction.graph import op_name, shape_of
-from tl1bench.compaction.rules.affine import Site
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Bools, Flow
+from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.rules.affine import Site
+from tl1bench.tracing.writer import Emitter
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Figures, one file each: `draw(table, context) -> Figure` and `caption(table, context) -> str`.
 
-A file dropped into this folder is drawn by the next report; `style`, `tables`, `page` and the
-other `HELPERS` are what figures and the page are made with.
+A file dropped into this folder is drawn by the next report; the `HELPERS` are what figures are
+made with.
 """
 
 from __future__ import annotations
@@ -21,20 +21,7 @@ from tl1bench.figures import style
 from tl1bench.figures.context import Context
 from tl1bench.files import atomic_path
 
-HELPERS = frozenset(
-    {
-        "as_logged",
-        "choices",
-        "context",
-        "page",
-        "panels",
-        "published",
-        "style",
-        "tables",
-        "typeset",
-        "verdict",
-    }
-)
+HELPERS = frozenset({"context", "panels", "published", "style"})
 # Nothing that differs between two runs of one version may get into a file.
 _METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None},

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from tl1bench import metrics
-from tl1bench.comparison import operating_points
 from tl1bench.figures import panels
 from tl1bench.figures.accuracy_size import Y, draw_dense, draw_method, error_ceiling
 from tl1bench.figures.context import Context
 from tl1bench.figures.style import INK, MUTED
 from tl1bench.results import DENSE, run_name
+from tl1bench.results.comparison import operating_points
 
 X = "latency_ratio"
 

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from tl1bench import metrics, statistics
-from tl1bench.comparison import operating_points
+from tl1bench import metrics
 from tl1bench.figures import panels, published
 from tl1bench.figures.context import Context
 from tl1bench.figures.style import INK, MUTED
-from tl1bench.results import DENSE, HERO
+from tl1bench.results import DENSE, HERO, statistics
+from tl1bench.results.comparison import operating_points
 
 X, Y = "weights_kept", "test_error"
 

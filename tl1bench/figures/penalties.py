@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from tl1bench.figures.context import Context
 from tl1bench.figures.style import INK, MUTED, WIDTH
-from tl1bench.statistics import Floats
+from tl1bench.results.statistics import Floats
 
 _STEP = 0.3
 _SHAPES = ((0.01, "#7a2a00"), (0.1, "#D55E00"), (1.0, "#E69F00"), (10.0, "#0072B2"))

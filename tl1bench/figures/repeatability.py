@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tl1bench import repeats
 from tl1bench.figures import panels
 from tl1bench.figures.context import Context
 from tl1bench.figures.style import ALARM, FAINT, INK, MUTED, WIDTH
+from tl1bench.results import repeats
 
 FOLDER = "repeatability"
 ALLOWED_PCT = 3.0

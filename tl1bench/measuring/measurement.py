@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from tabulate import tabulate
 
 from tl1bench.files import atomic_path
-from tl1bench.statistics import Interval, bca
+from tl1bench.results.statistics import Interval, bca
 
 FLOOR = "floor"
 KEY = ["model", "batch", "threads"]

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from tl1bench import machine
 from tl1bench.errors import MeasurementError
+from tl1bench.measuring import machine
 from tl1bench.measuring.bench import Bench, Setting
 from tl1bench.measuring.graphs import Graph, read_graph, write_floor
 from tl1bench.measuring.measurement import (

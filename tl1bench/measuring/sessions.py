@@ -13,7 +13,7 @@ import pandas as pd
 from tl1bench.errors import MeasurementError
 from tl1bench.measuring.measurement import Measurement
 from tl1bench.measuring.protocol import measure
-from tl1bench.repeats import COLUMNS
+from tl1bench.results.repeats import COLUMNS
 
 
 def repeatability(

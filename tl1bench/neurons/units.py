@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from tl1bench.compaction.analysis import Analysis, analyse
-from tl1bench.compaction.channels import Ints
-from tl1bench.compaction.graph import trace
-from tl1bench.compaction.rules import rule_of
-from tl1bench.compaction.slabs import Slot
 from tl1bench.neurons.groups import Groups, Slab, Units, make_groups
+from tl1bench.tracing.analysis import Analysis, analyse
+from tl1bench.tracing.channels import Ints
+from tl1bench.tracing.graph import trace
+from tl1bench.tracing.rules import rule_of
+from tl1bench.tracing.slots import Slot
 
 SIDES = ("outgoing", "incoming", "both", "as_coded")
 _LAYERS = (

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers._blocks import Block, Operation, Whole, joined, key_of
+from tl1bench.optimizers._places import Block, Operation, Whole, joined, key_of
 from tl1bench.penalties import Elementwise, Penalty
 from tl1bench.penalties._base import Step
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tl1bench import compiled
 from tl1bench.errors import ConfigError
+from tl1bench.kernels import build
+from tl1bench.kernels.tl1 import flat_view
 from tl1bench.optimizers._base import Parameters, ProximalOptimizer
 from tl1bench.penalties import Penalty
-from tl1bench.penalties._shrinkage import flat_view
 
 FORMS = ("averaged", "heavy_ball")
 # From this size on memory is what a step waits for, and one pass over it is worth a call of C.
@@ -122,7 +122,7 @@ def _averaged_step(p: Tensor, g: Tensor, v: Tensor, share: float, lr: float) -> 
     if p.numel() < LARGE or p.device.type != "cpu":
         return False
     alike = all(t.dtype == torch.float32 and t.stride() == p.stride() for t in (p, g, v))
-    kernel = compiled.function(_SOURCE, "averaged_step", _ARGUMENTS) if alike else None
+    kernel = build.function(_SOURCE, "averaged_step", _ARGUMENTS) if alike else None
     if kernel is None or flat_view(p) is None:
         return False
     kernel(v.data_ptr(), g.data_ptr(), p.data_ptr(), p.numel(), share, lr)

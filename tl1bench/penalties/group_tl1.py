@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.tl1 import prox_float64
 from tl1bench.penalties._base import Radial, Range, Step
-from tl1bench.penalties._shrinkage import prox_float64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.tl1 import CHUNK, flat_view
 from tl1bench.penalties._base import Elementwise, Scale, Step
-from tl1bench.penalties._shrinkage import CHUNK, flat_view
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,136 @@
+"""The whole pipeline in a temporary copy, and the gate on what is committed."""
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from checkouts import ROOT, call, repro, stages_run
+
+from tl1bench import results
+from tl1bench.errors import Tl1benchError
+from tl1bench.pipeline import run
+
+
+def test_the_smoke_profile_leaves_table_figures_and_page(smoke: Path) -> None:
+    table = results.read(smoke / "reports/smoke/runs.csv")
+    assert len(table) == 2 * 2 * 2
+    assert table["selected"].all()
+    assert (table["latency_compact_us_p50"] > 0).all()
+    hero = table[table["method"] == "integrated_tl1"]
+    assert (hero["nonzero_weights"] < hero["weights_dense"]).all()
+    assert (hero["weights_compact"] <= hero["weights_dense"]).all()
+    figures = smoke / "reports/smoke/figures"
+    assert len(list(figures.glob("*.png"))) == len(list(figures.glob("*.svg"))) >= 6
+    assert {p.suffix for p in (smoke / "reports/smoke/tables").iterdir()} == {".csv", ".md", ".tex"}
+    assert "digits-mlp" in (smoke / "reports/index.html").read_text()
+
+
+def test_a_second_run_does_nothing_and_is_quick(smoke: Path) -> None:
+    began = time.perf_counter()
+    assert repro(smoke) == set()
+    assert time.perf_counter() - began < 10
+
+
+def test_metrics_and_plots_can_be_shown(smoke: Path, tmp_path: Path) -> None:
+    metrics = call(smoke, "-m", "dvc", "metrics", "show")
+    assert metrics.returncode == 0, metrics.stderr
+    assert "digits-mlp" in metrics.stdout
+    plots = call(smoke, "-m", "dvc", "plots", "show", "--out", str(tmp_path))
+    assert plots.returncode == 0, plots.stderr
+    assert (tmp_path / "index.html").is_file()
+
+
+def test_a_comment_in_the_training_loop_trains_nothing(smoke: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(smoke, tree)
+    with (tree / "tl1bench/training.py").open("a") as stream:
+        stream.write("# a comment\n")
+    assert repro(tree) == {"sources"}
+
+
+def test_a_killed_cell_keeps_its_finished_runs_and_ends_the_same(
+    smoke: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(smoke, tree)
+    cell = tree / "build/smoke/train/digits-mlp/integrated_tl1"
+    before = {p.parent.name: p.read_bytes() for p in cell.glob("*/weights.safetensors")}
+    pieces = sorted((tree / ".work").glob("??/*/run.json"))
+    lost = next(
+        p for p in pieces if '"integrated_tl1"' in p.read_text() and "digits-mlp" in p.read_text()
+    )
+    shutil.rmtree(lost.parent)
+    shutil.rmtree(cell)
+    kept = {p: p.stat().st_mtime_ns for p in (tree / ".work").glob("??/*/run.json")}
+    done = call(tree, "-m", "tl1bench", "train", "digits-mlp", "integrated_tl1")
+    assert done.returncode == 0, done.stderr
+    assert {p.parent.name: p.read_bytes() for p in cell.glob("*/weights.safetensors")} == before
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in kept.items())
+    assert lost.is_file()
+
+
+def test_a_bad_hyper_parameter_stops_the_pipeline_before_it_trains(
+    smoke: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(smoke, tree)
+    params = yaml.safe_load((tree / "params.yaml").read_text())
+    params["methods"]["mcp"] = {"lam": [1e-3], "hyper": {"gamma": -1}}
+    (tree / "params.yaml").write_text(yaml.safe_dump(params))
+    done = call(tree, "-m", "dvc", "repro")
+    assert done.returncode != 0
+    assert "methods.mcp: " in done.stdout + done.stderr
+    assert "gamma is -1" in done.stdout + done.stderr
+    assert stages_run(done.stdout) == {"sources"}
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_all_pipelines_are_one_file() -> None:
+    copies = sorted(ROOT.glob("reports/*/dvc.yaml"))
+    assert {file.parent.name for file in copies} == {"paper", "as-coded"}
+    assert {file.read_bytes() for file in copies} == {(ROOT / "dvc.yaml").read_bytes()}
+
+
+def test_every_locked_pipeline_is_up_to_date(tmp_path: Path) -> None:
+    """What is committed was made by this code: DVC would run nothing, and every result is there."""
+    every = (ROOT / "dvc.yaml", *ROOT.glob("reports/*/dvc.yaml"))
+    locked = [p for p in every if p.with_suffix(".lock").is_file()]
+    assert ROOT / "dvc.yaml" in locked
+    tree = tmp_path / "tree"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=tree, check=True)
+    for file in locked:
+        relative = str(file.relative_to(ROOT))
+        done = call(tree, "-m", "dvc", "repro", "--dry", "--allow-missing", relative)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert stages_run(done.stdout) == set()
+        lock = yaml.safe_load((tree / relative).with_suffix(".lock").read_text())
+        kept = [
+            o
+            for s in lock["stages"].values()
+            for o in s.get("outs", [])
+            if o["path"].startswith("reports/")
+        ]
+        assert kept
+        for out in kept:
+            assert (tree / out["path"]).exists(), f"{out['path']} is not committed"
+
+
+def test_unknown_profiles_and_places_without_a_pipeline_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Tl1benchError, match="choose one of smoke, default, paper, as-coded"):
+        run.run("nonesuch", ROOT)
+    with pytest.raises(Tl1benchError, match="change into a checkout"):
+        run.run("default", tmp_path)

@@ -1,0 +1,9 @@
+"""Network → one checked ONNX file.
+
+`writer` writes ordinary networks directly by the `operations`, anything else goes through torch's
+exporter; `int8` quantises; `onnx_file` chooses among them and checks the result against torch.
+"""
+
+from tl1bench.export.onnx_file import ExportReport, accuracy, export_onnx
+
+__all__ = ["ExportReport", "accuracy", "export_onnx"]

@@ -1,0 +1,86 @@
+"""What a result depends on: digests of the code that made it, blind to comments and layout."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def closure(files: Iterable[Path]) -> tuple[Path, ...]:
+    """Return `files` and every module of this package that they import, directly or not.
+
+    Imports under `if TYPE_CHECKING` do not count: they do nothing at run time.
+    """
+    found: set[Path] = set()
+    queue = [Path(f).resolve() for f in files]
+    while queue:
+        file = queue.pop()
+        if file not in found:
+            found.add(file)
+            queue += _imports(file)
+    return tuple(sorted(found))
+
+
+def code_digest(files: Iterable[Path]) -> dict[str, str]:
+    """Return the digest of each file's syntax tree without its docstrings.
+
+    Comments, blank lines, quotes and docstrings may change without anything being rerun.
+    """
+    return {
+        str(file.relative_to(_PACKAGE.parent)): _tree_digest(file)
+        for file in (Path(f).resolve() for f in files)
+    }
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of `value` as canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _tree_digest(file: Path) -> str:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        ) and ast.get_docstring(node, clean=False):
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _imports(file: Path) -> list[Path]:
+    modules: set[str] = set()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    typing_only = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from tl1bench.penalties import tl1` may name a module or something inside one.
+            modules.add(node.module)
+            modules.update(f"{node.module}.{alias.name}" for alias in node.names)
+    paths = []
+    for module in modules:
+        first, *rest = module.split(".")
+        if first == _PACKAGE.name:
+            base = _PACKAGE.joinpath(*rest)
+            paths += [p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()]
+    # The package's own __init__ only names public things; it computes nothing.
+    return [p for p in paths if p != _PACKAGE / "__init__.py"]

@@ -1,0 +1,111 @@
+"""Run a profile's DVC pipeline from start to report, and say where the report is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from tl1bench import config, files
+from tl1bench.errors import Tl1benchError
+from tl1bench.pipeline import wall_time
+
+PROFILES = {
+    "smoke": Path("reports/smoke/params.yaml"),
+    "default": Path("params.yaml"),
+    "paper": Path("reports/paper/params.yaml"),
+    "as-coded": Path("reports/as-coded/params.yaml"),
+}
+
+# What belongs to the profiles of the checkout itself: their results, locks and pinned data.
+_OWN = ("reports/", "dvc.lock", "data.dvc")
+
+
+def run(profile: str, root: Path) -> int:
+    """Run `profile` in the checkout at `root` and return DVC's exit status.
+
+    The smoke profile runs in a temporary copy, so that nothing in the checkout moves; its report
+    is copied to `build/smoke-report`.
+
+    Raises
+    ------
+    Tl1benchError
+        There is no such profile, or `root` is no checkout of the pipeline.
+    """
+    if profile not in PROFILES:
+        raise Tl1benchError(
+            f"There is no profile {profile!r}: choose one of {', '.join(PROFILES)}."
+        )
+    if not (root / "dvc.yaml").is_file():
+        raise Tl1benchError(
+            f"{root.resolve()} holds no dvc.yaml: change into a checkout of tl1bench first."
+        )
+    if profile == "smoke":
+        with tempfile.TemporaryDirectory(prefix="tl1bench-smoke-") as folder:
+            copy = Path(folder) / "tree"
+            lay_out(root, copy, root / PROFILES["smoke"])
+            status = _repro(copy, "smoke", "dvc.yaml")
+            if status == 0:
+                target = root / "build" / "smoke-report"
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(copy / "reports", target)
+                Console().print(f"Report: {target / 'index.html'}")
+        return status
+    status = _repro(root, profile, str(PROFILES[profile].with_name("dvc.yaml")))
+    if status == 0:
+        Console().print(f"Report: {(root / 'reports' / 'index.html').resolve()}")
+    return status
+
+
+def lay_out(root: Path, target: Path, params: Path) -> None:
+    """Copy the checkout at `root` to `target` as a repository of its own, with `params` laid over.
+
+    Tracked files and new files that git does not ignore are copied, as they are now; results,
+    lock and pinned data of the checkout's own profiles stay behind.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (root / name).is_file() and not name.startswith(_OWN):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, target / name)
+    shutil.copy2(params, target / "params.yaml")
+    subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
+
+
+def _repro(root: Path, profile: str, file: str) -> int:
+    settings = config.load(root / file.replace("dvc.yaml", "params.yaml"))
+    _fetch(root, settings)
+    began = wall_time.start(profile, root)
+    # The stages say `python`: it must be this one, whether the environment is active or not.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", file],
+        cwd=root,
+        env={**os.environ, "PATH": path},
+        check=False,
+    )
+    if done.returncode == 0:
+        closed = wall_time.close(profile, began, root)
+        wall_time.show(closed, profile, Console())
+        if "train" in closed["stages"]:
+            files.write_json(root / settings.reports / "account.json", closed)
+    return done.returncode
+
+
+def _fetch(root: Path, settings: config.Config) -> None:
+    from tl1bench import datasets
+
+    for name, data in settings.datasets.items():
+        if data.path is None:
+            datasets.fetch(name, root / settings.data)

@@ -1,0 +1,148 @@
+"""Stage 2: compact every trained network, prove it equal, choose the λs on validation.
+
+The test split is read here, once a run. One process pool serves all problems and the runs of a cell
+share one trace, since both cost more than a run's own work; finished pieces are kept, so a new
+method adds only its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from tl1bench import files, results
+from tl1bench.pipeline import processes, provenance, store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from tl1bench.compaction import Compacted
+    from tl1bench.config import Config
+    from tl1bench.training import Examples
+
+
+@dataclass(frozen=True)
+class _Run:
+    name: Path
+    source: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """Runs of one problem and method that are not compacted yet: they share a trace."""
+
+    config: Config
+    problem: str
+    runs: tuple[_Run, ...]
+
+
+def run(config: Config) -> None:
+    """Write `compact/<problem>/<method>/<run>/…` (network and report) and `selection.csv`."""
+    with store.locked(f"{config.profile}-compact"):
+        code = provenance.code_digest(provenance.closure([Path(__file__)]))
+        runs = {
+            problem: [
+                _Run(cell, source, _digest(config, problem, source, code))
+                for cell, source in _trained(config, problem)
+            ]
+            for problem in config.problems
+        }
+        cells = [cell for problem in runs for cell in _missing(config, problem, runs[problem])]
+        sizes = [float(len(cell.runs)) for cell in cells]
+        processes.each(_compact, cells, config.workers, "compact", sizes)
+        done = [found for of_problem in runs.values() for found in of_problem]
+        table = pd.DataFrame(
+            [
+                {
+                    **files.read_json(found.source / "run.json"),
+                    **files.read_json(store.piece(found.digest) / "compact.json"),
+                }
+                for found in done
+            ]
+        )
+        table["selected"] = results.select(table, config.select.tolerance_pct)
+        columns = ["problem", "method", "lam", "seed", "selected"]
+        target = config.build / "compact"
+        store.assemble(target, [(str(found.name), found.digest) for found in done])
+        files.write_text(
+            target / "selection.csv", table[columns].to_csv(index=False, lineterminator="\n")
+        )
+
+
+def _trained(config: Config, problem: str) -> list[tuple[Path, Path]]:
+    cells = [
+        Path(problem) / method / results.run_name(lam, seed)
+        for method, settings in config.methods.items()
+        for lam in settings.lams(problem)
+        for seed in config.seeds
+    ]
+    return [(cell, config.build / "train" / cell) for cell in cells]
+
+
+def _missing(config: Config, problem: str, runs: list[_Run]) -> list[_Cell]:
+    open_ = [found for found in runs if not store.piece(found.digest).is_dir()]
+    by_method = groupby(open_, key=lambda found: found.name.parent)
+    return [_Cell(config, problem, tuple(of_method)) for _, of_method in by_method]
+
+
+def _digest(config: Config, problem: str, source: Path, code: dict[str, str]) -> str:
+    network = config.problems[problem].network.model_dump(mode="json")
+    data = files.read_json(config.build / "data" / f"{config.problems[problem].dataset}.json")
+    weights = provenance.file_digest(source / "weights.safetensors")
+    return provenance.digest([code, network, data, weights, config.compact.gather])
+
+
+def _compact(cell: _Cell, tick: processes.Tick) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from tl1bench import training
+    from tl1bench.compaction import Compactor
+    from tl1bench.pipeline import loading, objects
+
+    training.prepare_process()
+    problem = cell.config.problems[cell.problem]
+    data, split = loading.split(cell.config, problem)
+    model = objects.network(problem, data.input_shape, data.classes, seed=0)
+    test = training.Examples.of(split.x_test, split.y_test, data.scale, torch.device("cpu"))
+    example = test.batch(torch.arange(2))[0]
+    # In float64 constants fold without rounding; what is kept is rounded once, at the end.
+    full = model.double().eval()
+    compactor = Compactor(full, (example.double(),))
+    for count, found in enumerate(cell.runs, 1):
+        full.load_state_dict(load_file(found.source / "weights.safetensors"))
+        small = compactor.compact(full.state_dict(), gather=cell.config.compact.gather)
+        _keep(found, full, small, test, example)
+        tick(count / len(cell.runs))
+
+
+def _keep(found: _Run, full: Module, small: Compacted, test: Examples, example: Tensor) -> None:
+    """Prove one compact network equal and write it down."""
+    from tl1bench.training import equality
+
+    same = equality.prove(full, small.model, test, what=str(found.source))
+    final = dataclasses.replace(small, model=small.model.float(), example_inputs=(example,))
+    numbers: dict[str, Any] = {
+        "test_error_pct": same.error_pct,
+        "weights_dense": final.report.weights_before,
+        "weights_compact": final.report.weights_after,
+        "macs_dense": final.report.macs_before,
+        "macs_nonzero": final.report.macs_nonzero,
+        "macs_compact": final.report.macs_after,
+        "architecture": final.report.architecture,
+        "max_abs_difference": same.max_abs_difference,
+        "changed_predictions": same.changed_predictions,
+        "opaque": list(final.report.opaque),
+        "layers": [dataclasses.asdict(layer) for layer in final.report.layers],
+    }
+    with files.atomic_path(store.piece(found.digest)) as draft:
+        draft.mkdir()
+        final.save(draft / "small.safetensors")
+        files.write_json(draft / "compact.json", numbers)

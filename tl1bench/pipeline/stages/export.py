@@ -1,0 +1,189 @@
+"""Stage 3: write the networks of one problem as ONNX files and prove them equal on the test split.
+
+Exported are the dense network, a masked one (zeros left in place: the control), every run of the
+selected λs, and the first seed of the others.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from tl1bench import files, results
+from tl1bench.errors import ExportError
+from tl1bench.pipeline import processes, provenance, store
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from tl1bench.config import Config, Problem
+    from tl1bench.datasets import Dataset
+    from tl1bench.training import Examples
+
+_RELATIVE = 1e-4
+# Enough that reading the data costs little, few enough that no core waits long for the last job.
+_TOGETHER = 8
+
+
+@dataclass(frozen=True)
+class _Model:
+    problem: str
+    name: str
+    source: Path
+    digest: str
+    full: bool
+    memory: bool
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Some models of one problem that are not exported yet: they share its data."""
+
+    config: Config
+    problem: str
+    models: tuple[_Model, ...]
+
+
+def run(config: Config) -> None:
+    """Write `export/<problem>/{dense,masked}.onnx`, `<method>/<run>/…` and `models.csv`."""
+    with store.locked(f"{config.profile}-export"):
+        code = provenance.code_digest(provenance.closure([Path(__file__)]))
+        models = [m for problem in config.problems for m in _models(config, problem, code)]
+        jobs = list(_missing(config, models))
+        processes.each(_export, jobs, config.workers, "export", [len(job.models) for job in jobs])
+        target = config.build / "export"
+        store.assemble(target, [(f"{m.problem}/{m.name}", m.digest) for m in models])
+        for problem in config.problems:
+            own = [m for m in models if m.problem == problem]
+            index = pd.DataFrame(
+                {"model": [m.name for m in own], "memory": [m.memory for m in own]}
+            )
+            files.write_text(
+                target / problem / "models.csv", index.to_csv(index=False, lineterminator="\n")
+            )
+
+
+def _missing(config: Config, models: list[_Model]) -> Iterator[_Job]:
+    open_ = [m for m in models if not store.piece(m.digest).is_dir()]
+    for problem, group in groupby(open_, key=lambda m: m.problem):
+        own = tuple(group)
+        for start in range(0, len(own), _TOGETHER):
+            yield _Job(config, problem, own[start : start + _TOGETHER])
+
+
+def _models(config: Config, problem: str, code: dict[str, str]) -> list[_Model]:
+    train, compact = config.build / "train" / problem, config.build / "compact"
+    table = pd.read_csv(compact / "selection.csv")
+    table = table[table["problem"] == problem]
+    first = config.seeds[0]
+    data = files.read_json(config.build / "data" / f"{config.problems[problem].dataset}.json")
+    network = config.problems[problem].network.model_dump(mode="json")
+
+    def described(name: str, source: Path, full: bool, memory: bool) -> _Model:
+        content = provenance.file_digest(
+            source / ("weights.safetensors" if full else "small.safetensors")
+        )
+        digest = provenance.digest([code, data, network, content, full])
+        return _Model(problem, name, source, digest, full, memory)
+
+    models = []
+    for name, method in (("dense", results.DENSE), ("masked", results.HERO)):
+        chosen = table[(table["method"] == method) & table["selected"] & (table["seed"] == first)]
+        for lam in chosen["lam"]:
+            models.append(
+                described(name, train / method / results.run_name(lam, first), True, True)
+            )
+    for row in table[table["selected"] | (table["seed"] == first)].to_dict("records"):
+        cell = f"{row['method']}/{results.run_name(row['lam'], row['seed'])}"
+        # Two fresh processes a model: memory is read of one seed of each selected point.
+        memory = bool(row["selected"] and row["seed"] == first)
+        models.append(described(cell, compact / problem / cell, False, memory))
+    return models
+
+
+def _export(job: _Job, tick: processes.Tick) -> None:
+    import torch
+
+    from tl1bench import training
+    from tl1bench.pipeline import loading
+
+    training.prepare_process()
+    problem = job.config.problems[job.problem]
+    data, split = loading.split(job.config, problem)
+    test = training.Examples.of(split.x_test, split.y_test, data.scale, torch.device("cpu"))
+    for count, model in enumerate(job.models, 1):
+        _write(model, _network(model, problem, data), test)
+        tick(count / len(job.models))
+
+
+def _network(model: _Model, problem: Problem, data: Dataset) -> Module:
+    from safetensors.torch import load_file
+
+    from tl1bench.compaction import load_compacted
+    from tl1bench.pipeline import objects
+
+    if not model.full:
+        return load_compacted(model.source / "small.safetensors")
+    network = objects.network(problem, data.input_shape, data.classes, seed=0)
+    network.load_state_dict(load_file(model.source / "weights.safetensors"))
+    return network.eval()
+
+
+def _write(model: _Model, network: Module, test: Examples) -> None:
+    """Export one network and prove the file equal on the whole test split."""
+    import torch
+
+    from tl1bench.export import export_onnx
+
+    with files.atomic_path(store.piece(model.digest)) as draft:
+        draft.mkdir()
+        path = draft / "model.onnx"
+        report = export_onnx(network, (test.batch(torch.arange(7))[0],), path)
+        difference, changed = _compare(network, path, test)
+        if difference > _RELATIVE or changed:
+            raise ExportError(
+                f"The ONNX file of {model.problem}/{model.name} is not the same function (outputs "
+                f"differ by {difference:.1e}, {changed} predictions changed): please report this "
+                "as a bug."
+            )
+        content = path.read_bytes()
+        files.write_json(
+            draft / "export.json",
+            {
+                "onnx_bytes": len(content),
+                "gzip_bytes": len(gzip.compress(content, mtime=0)),
+                "opset": report.opset,
+                "max_rel_difference": difference,
+                "changed_predictions": changed,
+            },
+        )
+
+
+def _compare(model: Module, path: Path, test: Examples) -> tuple[float, int]:
+    """Return the largest relative difference and the changed predictions on the test split."""
+    import numpy as np
+    import torch
+
+    from tl1bench.runtime import open_session
+
+    session = open_session(path, threads=1)
+    name = session.get_inputs()[0].name
+    largest, changed = 0.0, 0
+    for rows in torch.arange(len(test)).split(500):
+        x = test.batch(rows)[0]
+        with torch.no_grad():
+            expected = model(x).numpy()
+        (found,) = session.run(None, {name: x.numpy()})
+        gap = np.abs(found - expected)
+        largest = max(largest, float(gap.max() / max(1.0, np.abs(expected).max())))
+        # Scores closer than rounding have no order of their own.
+        top = np.sort(expected, axis=1)[:, -2:]
+        decided = top[:, 1] - top[:, 0] > 2 * gap.max()
+        changed += int(((found.argmax(1) != expected.argmax(1)) & decided).sum())
+    return largest, changed

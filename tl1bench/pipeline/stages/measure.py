@@ -1,0 +1,55 @@
+"""Stage 4: time the exported networks of one problem against its dense one, without torch.
+
+All are timed at the headline, batch 1 on one thread; at the other settings those whose memory is
+measured too: dense, masked, and the first seed of each selected point. Where onnxruntime has CUDA
+the same is done on the GPU.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tl1bench import files, progress
+from tl1bench.config import Config
+from tl1bench.measuring import Measurement, measure
+from tl1bench.pipeline import store
+from tl1bench.results import DENSE, HERO, MASKED
+from tl1bench.runtime import available
+
+
+def run(config: Config, problem: str) -> None:
+    """Write `timings/<problem>.parquet` (every call) and `measure/<problem>.json`.
+
+    The JSON is the record of the CPU; `cuda` in it is that of the GPU, or null without one.
+    """
+    with store.locked(f"{config.profile}-measure"):
+        found = {provider: _measure(config, problem, provider) for provider in available()}
+    records = {provider: measurement.record() for provider, measurement in found.items()}
+    with files.atomic_path(config.reports / "timings" / f"{problem}.parquet") as draft:
+        samples = [m.samples.assign(provider=provider) for provider, m in found.items()]
+        every = pd.concat(samples, ignore_index=True).astype({"provider": "category"})
+        every.to_parquet(draft, compression="zstd", index=False)
+    record = {**records["cpu"], "cuda": records.get("cuda")}
+    files.write_json(config.reports / "measure" / f"{problem}.json", record)
+
+
+def _measure(config: Config, problem: str, provider: str) -> Measurement:
+    folder = config.build / "export" / problem
+    index = pd.read_csv(folder / "models.csv")
+    chosen = index["model"][index["memory"]]
+    settings = config.measure
+    with progress.steps(f"measure {problem} on {provider}") as move:
+        return measure(
+            [folder / model / "model.onnx" for model in index["model"]],
+            # The headline comes first, whatever the order in params.yaml.
+            batch=sorted(settings.batches),
+            threads=sorted(settings.threads),
+            mode=settings.mode,
+            processes=settings.processes,
+            labels=list(index["model"]),
+            headline_only=list(index["model"][~index["memory"]]),
+            memory_of=list(chosen) if provider == "cpu" else (),
+            operators_of=[m for m in chosen if m in (DENSE, MASKED) or m.startswith(f"{HERO}/")],
+            provider=provider,
+            progress=move,
+        )

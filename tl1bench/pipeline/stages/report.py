@@ -1,0 +1,35 @@
+"""Stage 6: draw figures, tables and the page from the collected results alone."""
+
+from __future__ import annotations
+
+from tl1bench import figures, files, results
+from tl1bench.config import Config
+from tl1bench.figures.context import Context
+from tl1bench.report import as_logged, page, tables
+
+
+def run(config: Config) -> None:
+    """Write `figures/`, `tables/` and this profile's section of `reports/index.html`."""
+    table = results.read(config.reports / "runs.csv")
+    context = Context(
+        build=config.reports / "evidence",
+        reports=config.reports,
+        profile=config.profile,
+        problems=tuple(config.problems),
+        methods=tuple(config.methods),
+        as_coded=tuple(
+            name
+            for name, problem in config.problems.items()
+            if problem.network.name == as_logged.NETWORK
+        ),
+        tolerance_pct=config.select.tolerance_pct,
+        command=f"tl1bench run --profile {config.profile}",
+    )
+    with files.atomic_path(config.reports / "figures") as draft:
+        draft.mkdir()
+        captions = figures.save_all(table, context, draft, formats=("png", "svg"))
+    every = tables.every(table, context)
+    with files.atomic_path(config.reports / "tables") as draft:
+        draft.mkdir()
+        tables.write_all(every, draft)
+    page.write(config.reports.parent, table, context, captions, every)

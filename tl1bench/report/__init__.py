@@ -1,0 +1,1 @@
+"""The report: tables, verdict and the HTML page from the collected results."""

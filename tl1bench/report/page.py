@@ -1,0 +1,158 @@
+"""The page: one section a profile, and an index.html that opens from disk and holds them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tl1bench.figures import FORMATS, load
+from tl1bench.figures.context import Context
+from tl1bench.figures.style import display
+from tl1bench.files import write_text
+from tl1bench.report.as_logged import remark
+from tl1bench.report.doubts import doubts
+from tl1bench.report.typeset import Table
+from tl1bench.report.verdict import judge
+from tl1bench.results import ResultsError
+
+SECTION = "section.html"
+# The trade-offs are what one comes for; the rest follows by name.
+_FIRST = ("accuracy_size", "accuracy_latency")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure on the page: where it is, what it says."""
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    formats: tuple[str, ...]
+
+
+def environment() -> Environment:
+    """Return the template environment: everything is escaped, undefined names are errors."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def section(
+    table: pd.DataFrame,
+    context: Context,
+    captions: Mapping[str, str],
+    tables: Sequence[Table],
+) -> str:
+    """Return one profile's part of the page, links being relative to the folder of profiles.
+
+    Parameters
+    ----------
+    table
+        The results table.
+    context
+        The profile.
+    captions
+        Caption of each figure by name, as `figures.save_all` returns them; the formats found in
+        the profile's `figures/` are offered for download, and svg is shown.
+    tables
+        What `tables.every` returned.
+    """
+    order = [n for n in _FIRST if n in captions] + [n for n in captions if n not in _FIRST]
+    pictures = [_picture(name, captions[name], context.reports) for name in order]
+    measured = [p for p in context.problems if context.measurement(p)["rows"]]
+    machines = {p: machine_record(context.measurement(p)["machine"]) for p in measured}
+    times = table.groupby(["problem", "method"], sort=False, as_index=False)["train_seconds"]
+    training = times.agg(["count", "sum"]).to_dict("records")
+    return (
+        environment()
+        .get_template(SECTION)
+        .render(
+            profile=context.profile,
+            remarks=[remark(table, problem, context) for problem in context.as_coded],
+            verdict=judge(table, context),
+            doubts=doubts(table, context),
+            trusted=context.trusted(),
+            pictures=pictures,
+            tables=tables,
+            machines=machines,
+            command=context.command,
+            seconds=dict(context.seconds),
+            training=[(r["problem"], display(r["method"]), r["count"], r["sum"]) for r in training],
+            runs=len(table),
+            seeds=sorted({int(seed) for seed in table["seed"]}),
+            tolerance=context.tolerance_pct,
+        )
+    )
+
+
+def _picture(name: str, caption: str, reports: Path) -> Picture:
+    title = (load(name).__doc__ or name).strip().splitlines()[0].rstrip(".")
+    first = caption.split(". ")[0].rstrip(".")
+    saved = (kind for kind in FORMATS if (reports / "figures" / f"{name}.{kind}").is_file())
+    return Picture(name, title, f"Figure: {first}.", caption, tuple(saved))
+
+
+def machine_record(machine: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return the machine's record as (name, printed value), nested names joined by a space."""
+    found: list[tuple[str, str]] = []
+    for key, value in machine.items():
+        name = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, Mapping):
+            found += machine_record(value, f"{name} ")
+        elif isinstance(value, list):
+            found.append((name, ", ".join(str(v) for v in value) or "none"))
+        elif isinstance(value, bool):
+            found.append((name, "yes" if value else "no"))
+        elif value not in ("", None):
+            found.append((name, str(value)))
+    return found
+
+
+def profiles(reports: Path) -> tuple[str, ...]:
+    """Return the profiles with results: `paper`, `default`, by name after that."""
+    found = (path.parent.name for path in reports.glob("*/runs.csv"))
+    return tuple(sorted(found, key=lambda name: (name != "paper", name != "default", name)))
+
+
+def index(reports: Path) -> str:
+    """Return the page of every profile under `reports` whose runs.csv exists.
+
+    Raises
+    ------
+    ResultsError
+        No profile has results.
+    """
+    names = profiles(reports)
+    if not names:
+        raise ResultsError(f"No runs.csv under {reports}: run `tl1bench run` or `dvc repro` first.")
+    # Sections are our own escaped output; a profile without one still gets its link.
+    parts = [
+        (name, Markup((reports / name / SECTION).read_text(encoding="utf-8")))
+        if (reports / name / SECTION).is_file()
+        else (name, None)
+        for name in names
+    ]
+    return environment().get_template("index.html").render(parts=parts)
+
+
+def write(
+    reports: Path,
+    table: pd.DataFrame,
+    context: Context,
+    captions: Mapping[str, str],
+    tables: Sequence[Table],
+) -> None:
+    """Write this profile's section, then `reports`/index.html of all profiles."""
+    write_text(context.reports / SECTION, section(table, context, captions, tables))
+    write_text(reports / "index.html", index(reports))

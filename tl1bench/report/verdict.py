@@ -1,0 +1,145 @@
+"""The results in plain words, generated from the table: who wins, who ties, who loses."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import pandas as pd
+
+from tl1bench.figures.context import Context
+from tl1bench.figures.panels import number, signed
+from tl1bench.figures.style import display
+from tl1bench.results import DENSE, HERO, statistics
+from tl1bench.results.comparison import ALPHA, Effect, Versus, versus
+
+
+@dataclass(frozen=True)
+class Line:
+    """One comparison: verdict (wins, ties, trades, loses), its sentence."""
+
+    baseline: str
+    verdict: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A headline, the comparisons by problem, and what the number of seeds can show at all."""
+
+    headline: str
+    dense: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[Line, ...]], ...]
+    power: tuple[str, ...]
+
+
+def judge(table: pd.DataFrame, context: Context) -> Verdict:
+    """Compare integrated TL1 with every baseline and with dense on every problem."""
+    baselines = [m for m in context.methods if m not in (DENSE, HERO)]
+    found: list[Versus] = []
+    for problem in context.problems:
+        found += versus(table, problem, HERO, baselines)
+    return Verdict(
+        headline=_headline(found),
+        dense=tuple(s for p in context.problems for s in _against_dense(table, p)),
+        lines=tuple(
+            (
+                problem,
+                tuple(
+                    Line(display(v.baseline), v.verdict, _sentence(v))
+                    for v in found
+                    if v.problem == problem
+                ),
+            )
+            for problem in dict.fromkeys(v.problem for v in found)
+        ),
+        power=tuple(s for p in context.problems for s in _power(table, p)),
+    )
+
+
+def _headline(found: list[Versus]) -> str:
+    if not found:
+        return "Integrated TL1 and a baseline have no seed in common here: nothing to compare."
+    counts = Counter(v.verdict for v in found)
+    problems = len({v.problem for v in found})
+    parts = [
+        f"wins {counts['wins']}",
+        f"ties {counts['ties']}",
+        f"trades error for size in {counts['trades']}",
+        f"loses {counts['loses']}",
+    ]
+    text = (
+        f"Of {len(found)} comparison{'s' * (len(found) > 1)} with other penalties on {problems} "
+        f"problem{'s' * (problems > 1)}, integrated TL1 {', '.join(parts[:-1])} and {parts[-1]}."
+    )
+    if counts["wins"] == 0:
+        text += " No advantage over any of them is shown by these data."
+    return text
+
+
+def _sentence(v: Versus) -> str:
+    name = display(v.baseline)
+    endings = {
+        "wins": f"wins against {name}",
+        "ties": f"ties with {name}, no difference being shown",
+        "trades": f"trades with {name}, better in one and worse, or leaning so, in the other",
+        "loses": f"loses to {name}",
+    }
+    seeds = f"{v.seeds} seed{'s' * (v.seeds > 1)}"
+    return (
+        f"Integrated TL1 {endings[v.verdict]}: test error {_points(v.error)} points, "
+        f"weights × {_ratio(v.size)} ({seeds}; Holm-adjusted p {_p(v.error)} and {_p(v.size)})."
+    )
+
+
+def _against_dense(table: pd.DataFrame, problem: str) -> list[str]:
+    chosen = table[(table["problem"] == problem) & table["selected"] & (table["method"] == HERO)]
+    for v in versus(table, problem, HERO, [DENSE]):
+        kept = 100 * chosen["weights_compact"].mean() / chosen["weights_dense"].mean()
+        text = (
+            f"{problem}: integrated TL1 keeps {number(kept)} % of the weights at a test error of "
+            f"{chosen['test_error_pct'].mean():.2f} %, {_points(v.error)} points from dense"
+        )
+        ratio = chosen["latency_ratio_p50"].mean()
+        if math.isfinite(ratio):
+            text += f"; its latency is {number(100 * ratio)} % of dense's"
+        return [text + "."]
+    return []
+
+
+def _power(table: pd.DataFrame, problem: str) -> list[str]:
+    chosen = table[(table["problem"] == problem) & table["selected"]]
+    errors = chosen.pivot_table(index="seed", columns="method", values="test_error_pct")
+    if HERO not in errors or len(errors.columns) < 2:
+        return []
+    others = errors.drop(columns=HERO)
+    spread = others.rsub(errors[HERO], axis=0).std()
+    seeds = int(errors[HERO].notna().sum())
+    if seeds < 2 or spread.dropna().empty:
+        return [f"{problem}: one seed, which can show no difference at all."]
+    least = statistics.minimum_detectable_difference(float(spread.median()), seeds)
+    return [
+        f"{problem}: with {seeds} seeds a difference in test error has to reach about "
+        f"{number(least)} points to be found four times in five."
+    ]
+
+
+def _points(effect: Effect) -> str:
+    i = effect.interval
+    text = signed(i.estimate)
+    return f"{text} [{signed(i.low)}, {signed(i.high)}]" if i.n > 1 else text
+
+
+def _ratio(effect: Effect) -> str:
+    i = effect.interval
+    text = number(i.estimate)
+    return f"{text} [{number(i.low)}, {number(i.high)}]" if i.n > 1 else text
+
+
+def _p(effect: Effect) -> str:
+    p = effect.p_holm
+    if p < 0.001:
+        return "< 0.001"
+    # "0.050" must not hide on which side of the level it lies.
+    return f"{p:.4f}" if f"{p:.3f}" == f"{ALPHA:.3f}" else f"{p:.3f}"

@@ -1,0 +1,43 @@
+"""Operations without a rule: always sound, never smaller."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Flow
+from tl1bench.tracing.graph import op_name
+from tl1bench.tracing.rules.base import Rule
+
+
+class Opaque(Rule):
+    """Operands stay whole and exact; the result is live and stays whole."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+        """Pin the operands, start new channels that must all stay."""
+        value = node.meta.get("val")
+        if not isinstance(value, (torch.Tensor, tuple, list)):
+            return None
+        reason = f"read or written by {op_name(node)}"
+        for operand in node.all_input_nodes:
+            state.pin(operand, reason)
+        if op_name(node) != "getitem":
+            state.opaque.append(node)
+        if not isinstance(value, torch.Tensor) or value.dim() < 2:
+            return None
+        return state.free(node, 1, reason)
+
+
+class Scalar(Opaque):
+    """Sizes and comparisons of sizes: no channels at all."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+        """Nothing flows."""
+        del node, state
+        return None
+
+
+OPAQUE = Opaque()
+SCALAR = Scalar()
+OPS: dict[str, Rule] = {"sym_size": SCALAR}

@@ -1,0 +1,116 @@
+"""Maps of single numbers: activations, powers, clamps, and the identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+
+from tl1bench.tracing.analysis import Analysis, Virtual
+from tl1bench.tracing.channels import Flow, flow, push
+from tl1bench.tracing.rules.base import Rule
+from tl1bench.tracing.rules.opaque import OPAQUE
+from tl1bench.tracing.slots import Slot
+
+if TYPE_CHECKING:
+    from tl1bench.tracing.writer import Emitter
+
+
+class Unary(Rule):
+    """f(x) of every number: constants go through f, channels stay what they are."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+        """Push constants through the call with its own further arguments."""
+        source_node = node.args[0]
+        if not isinstance(source_node, fx.Node) or len(node.all_input_nodes) > 1:
+            return OPAQUE.forward(node, state)
+        source = state.flows.get(source_node)
+        if source is None:
+            return OPAQUE.forward(node, state)
+        value = source_node.meta["val"]
+        const = push(
+            source.const, source.axis, value.dim(), value.dtype,
+            lambda x: node.target(x, *node.args[1:], **node.kwargs),  # type: ignore[operator]
+        )  # fmt: skip
+        return flow(source.axis, source.ids, const)
+
+    def backward(self, node: fx.Node, state: Analysis) -> None:
+        """Use the input channel of every needed channel."""
+        result, source = state.flows.get(node), None
+        if isinstance(node.args[0], fx.Node):
+            source = state.flows.get(node.args[0])
+        if result is not None and source is not None and result.ids is source.ids:
+            source.use(result.needed)
+
+
+class Identity(Unary):
+    """The identity, written as nothing (also between the two views of a channel shuffle)."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+        """Pass on what is known of the operand."""
+        note = state.notes.get(node_of(node.args[0]))
+        if isinstance(note, Virtual):
+            state.notes[node] = note
+            return None
+        return super().forward(node, state)
+
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Pass the operand on."""
+        return out.value(node.args[0])
+
+
+class Prelu(Unary):
+    """Leaky ReLU with one learnt slope, or one a channel."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+        """Push constants through with their own slopes."""
+        source_node, slope_node = node.args[:2]
+        slope = state.tensor(slope_node)
+        assert isinstance(source_node, fx.Node)
+        source = state.flows.get(source_node)
+        if source is None or slope is None or source.axis != 1:
+            return OPAQUE.forward(node, state)
+        const = push(source.const, 1, 2, slope.dtype, lambda x: torch.prelu(x, slope))
+        if slope.numel() > 1:
+            state.share(node_of(slope_node), "out", source.ids)
+        return flow(1, source.ids, const)
+
+    def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
+        """One slope a channel makes the channel."""
+        known, slope = state.flows.get(node), state.tensor(node.args[1])
+        if known is None or slope is None or slope.numel() != len(known.ids) or len(known.ids) == 1:
+            return []
+        return [Slot(node_of(node.args[1]), 0, known.ids, "produced")]
+
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Write the call with the slopes that are left."""
+        slope, known = out.state.tensor(node.args[1]), out.state.flows.get(node)
+        source = out.value(node.args[0])
+        if slope is None or known is None or slope.numel() == 1 or source is None:
+            return out.copy(node)
+        kept = out.sliced(node_of(node.args[1]), {0: out.kept(known)})
+        return out.call(node, (source, out.tensor(node_of(node.args[1]), kept)))
+
+
+def node_of(argument: Any) -> fx.Node:
+    """Return the argument, which must be a node."""
+    assert isinstance(argument, fx.Node)
+    return argument
+
+
+UNARY = Unary()
+OPS: dict[str, Rule] = {
+    **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "contiguous", "alias", "detach",
+                     "clone"), Identity()),
+    "prelu": Prelu(), "_prelu_kernel": Prelu(),
+    **dict.fromkeys(
+        ("relu", "relu6", "hardtanh", "sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid",
+         "leaky_relu", "elu", "selu", "celu", "softplus", "softsign", "logsigmoid", "log_sigmoid",
+         "mish", "exp", "neg", "abs", "sqrt", "rsqrt", "pow", "square", "clamp", "clamp_min",
+         "clamp_max", "log", "log1p", "sin", "cos", "erf", "reciprocal", "to", "_to_copy",
+         "hardshrink", "softshrink", "threshold", "tanhshrink", "sign", "floor", "round",
+         "rrelu", "rsub"),
+        UNARY,
+    ),
+}  # fmt: skip

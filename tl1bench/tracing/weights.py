@@ -1,0 +1,127 @@
+"""The weights of one layer after compaction: sliced, constants folded, dead rows emptied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Bools, Flow, Ints
+from tl1bench.tracing.rules.affine import Site
+from tl1bench.tracing.rules.form import choose_representative
+
+Gather = float | frozenset[str] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """What is left of a layer; `gather` are the inputs to pick before it, None for all."""
+
+    weight: Tensor
+    bias: Tensor | None
+    groups: int
+    gather: Ints | None
+    live_inputs: int
+
+
+def adapt(
+    node: fx.Node, site: Site, state: Analysis, keep: Bools, folding: bool, gather: Gather
+) -> Adapted:
+    """Slice and fold the weights of one call.
+
+    Rows that nobody needs become zero with the constant as bias. Constant inputs that are dropped
+    go to the bias, or where zero padding is seen to a constant input that stays:
+    W[:, r] += W[:, j]·c_j/c_r. `gather` says where zero input columns are left out by an
+    index_select: from which share of them on in linear layers, or in which calls.
+    """
+    source, result = state.along(site.source, site.axis), state.flows[node]
+    inside, outside = keep[source.ids], keep[result.ids]
+    weight = site.weight
+    bias = None if site.bias is None else state.tensor(site.bias)
+    live = 0
+    if site.groups == 1:
+        read = (site.nonzero[0] & result.needed[:, None]).any(axis=0)
+        live = int((read & source.live).sum())
+    if folding and not site.shared:
+        weight, bias = _fold(site, source, result, inside, weight, bias)
+    picked, groups = _slice(site, weight, inside, outside)
+    chosen = None
+    if folding and site.groups == 1 and site.axis > 0 and not site.shared:
+        chosen = _gathered(node, site, picked, gather)
+        if chosen is not None:
+            picked = picked[:, :, torch.from_numpy(chosen)]
+    if bias is not None and not outside.all():
+        bias = bias[torch.from_numpy(np.flatnonzero(outside))]
+    if bias is not None and site.bias is None and not bool(bias.any()):
+        bias = None
+    return Adapted(_stored(site, picked, state), bias, groups, chosen, live)
+
+
+def _fold(
+    site: Site, source: Flow, result: Flow, inside: Bools, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    needed, kind = result.needed, weight.dtype
+    constant = np.where(source.used & ~inside, np.nan_to_num(source.const), 0.0)
+    if needed.all() and not constant.any():
+        return weight, bias
+    wide = weight.to(torch.float64, copy=True)
+    offset = torch.zeros(len(needed), dtype=torch.float64)
+    if bias is not None:
+        offset = bias.to(torch.float64, copy=True)
+    if constant.any():
+        values = torch.from_numpy(constant).reshape(site.groups, 1, -1, 1)
+        if site.border:
+            r = choose_representative(source, inside)
+            assert r is not None
+            wide[0, :, r] += (wide[0] * values[0]).sum(dim=1) / source.const[r]
+        else:
+            offset += (wide * values).sum(dim=(2, 3)).reshape(-1)
+    idle = torch.from_numpy(~needed)
+    wide[idle.reshape(site.groups, -1)] = 0.0
+    offset[idle] = torch.from_numpy(np.nan_to_num(result.const))[idle]
+    return wide.to(kind), offset.to(kind)
+
+
+def _slice(site: Site, weight: Tensor, inside: Bools, outside: Bools) -> tuple[Tensor, int]:
+    """Return (groups left, rows, columns, positions): every group left has equally many."""
+    if inside.all() and outside.all():
+        return weight, site.groups
+    ins, outs = inside.reshape(site.groups, -1), outside.reshape(site.groups, -1)
+    groups = np.flatnonzero(ins.any(axis=1) | outs.any(axis=1))
+    blocks = [
+        weight[g][torch.from_numpy(outs[g])][:, torch.from_numpy(ins[g])] for g in groups.tolist()
+    ]
+    if site.depthwise:
+        return weight[torch.from_numpy(groups)], len(groups)
+    return torch.stack(blocks), len(groups)
+
+
+def _gathered(node: fx.Node, site: Site, weight: Tensor, gather: Gather) -> Ints | None:
+    if gather is None or (site.convolution and not isinstance(gather, frozenset)):
+        return None
+    live = live_columns(weight)
+    dead = 1 - live.mean()
+    if not dead or (node.name not in gather if isinstance(gather, frozenset) else dead < gather):
+        return None
+    live[0] |= not live.any()
+    return np.flatnonzero(live)
+
+
+def live_columns(weight: Tensor) -> Bools:
+    """Mark the inputs to which some output gives a non-zero weight (one group, normal form)."""
+    live: Bools = (weight != 0).any(dim=3).any(dim=1)[0].numpy()
+    return live
+
+
+def _stored(site: Site, weight: Tensor, state: Analysis) -> Tensor:
+    """Back from the normal form to the layout that the operation wants."""
+    original = state.tensor(site.matrix)
+    assert original is not None
+    if weight is site.weight:
+        return original
+    if site.out_dim == 1:
+        weight = weight.transpose(1, 2)
+    return weight.flatten(0, 1).reshape(*weight.flatten(0, 1).shape[:2], *original.shape[2:])

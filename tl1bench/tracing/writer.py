@@ -1,0 +1,214 @@
+"""Writing the compact network: a new graph, sliced tensors under their old names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from tl1bench.tracing.analysis import Analysis, Virtual
+from tl1bench.tracing.channels import Bools, Flow, Ints
+from tl1bench.tracing.graph import is_batch
+from tl1bench.tracing.rules import rule_of
+from tl1bench.tracing.rules.affine import Site
+from tl1bench.tracing.weights import Adapted, Gather, adapt
+
+
+class Emitter:
+    """Writes one compact graph; the rules call it for what they need."""
+
+    def __init__(self, state: Analysis, keep: Bools, folding: bool, gather: Gather) -> None:
+        self.state, self.keep, self.folding, self.gather = state, keep, folding, gather
+        self.graph = fx.Graph()
+        self.root = nn.Module()
+        self.layers: dict[fx.Node, Adapted] = {}
+        self._written: dict[fx.Node, fx.Node | None] = {}
+        self._tensors: dict[str, tuple[fx.Node, Tensor]] = {}
+        self._batch: fx.Node | None = None
+
+    def run(self) -> fx.GraphModule:
+        """Write every call in order, drop what no output needs, and return the module."""
+        traced = self.state.traced
+        for node in traced.inputs:
+            self._written[node] = self.graph.placeholder(str(node.target))
+        for node in traced.calls:
+            self._written[node] = rule_of(node).emit(node, self)
+        outputs = [self._output(o) for o in traced.outputs]
+        self.graph.output(pytree.tree_unflatten(outputs, traced.out_spec))
+        self.graph.eliminate_dead_code()
+        module = fx.GraphModule(self.root, self.graph, class_name="Compacted")
+        return module.eval()
+
+    def _output(self, output: Any) -> Any:
+        if not isinstance(output, fx.Node):
+            return output
+        if output in self.state.traced.static:
+            return self.tensor(output, self.sliced(output, {}))
+        return self.value(output)
+
+    def value(self, node: Any) -> fx.Node | None:
+        """Return what an operand has become; None when nothing of it is left."""
+        assert isinstance(node, fx.Node)
+        return self._written.get(node)
+
+    def batch(self) -> fx.Node:
+        """Return the batch size, read from the first input."""
+        if self._batch is None:
+            first = next(n for n in self.graph.nodes if n.op == "placeholder")
+            self._batch = self.graph.call_function(torch.ops.aten.sym_size.int, (first, 0))
+        return self._batch
+
+    def argument(self, argument: Any) -> Any:
+        """Rewrite one argument: nodes become what they are now, known tensors are kept whole."""
+        return fx.node.map_arg(argument, self._operand)
+
+    def _operand(self, node: fx.Node) -> Any:
+        if node in self.state.traced.static:
+            return self.tensor(node, self.sliced(node, {}))
+        return self._written.get(node)
+
+    def copy(self, node: fx.Node) -> fx.Node | None:
+        """Write the call as it stands; None when an operand is gone."""
+        if is_batch(node.meta.get("val")):
+            return self.batch()
+        operands = [o for o in node.all_input_nodes if o not in self.state.traced.static]
+        if any(self._written.get(o) is None for o in operands):
+            return None
+        return self.write(
+            node.target, node, self.argument(node.args), self.argument(dict(node.kwargs))
+        )
+
+    def deferred(self, node: fx.Node) -> fx.Node | None:
+        """Write a value that is normally never needed: only possible while its source is whole."""
+        source = self.state.flows.get(_origin(node, self.state))
+        whole = source is None or bool(self.keep[source.ids].all())
+        return self.copy(node) if whole else None
+
+    def call(self, node: fx.Node, args: tuple[Any, ...]) -> fx.Node:
+        """Write the same operation with other arguments."""
+        return self.write(node.target, node, args, dict(node.kwargs))
+
+    def write(
+        self,
+        target: Any,
+        node: fx.Node,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None = None,
+    ) -> fx.Node:
+        """Write a call of `target` that takes over the name of `node`."""
+        return self.graph.create_node("call_function", target, args, kwargs or {}, name=node.name)
+
+    def select(self, node: fx.Node, source: fx.Node, axis: int, order: Ints) -> fx.Node:
+        """Write `source` with its channels in the given order."""
+        if len(order) > 1 and np.array_equal(order, np.arange(order[0], order[-1] + 1)):
+            start, stop = int(order[0]), int(order[-1]) + 1
+            return self.write(torch.ops.aten.slice.Tensor, node, (source, axis, start, stop, 1))
+        index = self._register(f"{node.name}_index", torch.from_numpy(order.copy()), False)
+        return self.write(torch.ops.aten.index_select.default, node, (source, axis, index))
+
+    def kept(self, known: Flow) -> Ints:
+        """Positions of the channels that stay."""
+        return np.flatnonzero(self.keep[known.ids])
+
+    def sliced(self, node: fx.Node, kept: dict[int, Ints]) -> Tensor:
+        """Return a known tensor with only the kept positions along the given dimensions."""
+        tensor = self.state.traced.static[node]
+        for dim, index in kept.items():
+            if len(index) < tensor.shape[dim]:
+                tensor = tensor.index_select(dim, torch.from_numpy(index).to(tensor.device))
+        return tensor
+
+    def tensor(self, node: fx.Node, tensor: Tensor) -> fx.Node:
+        """Keep `tensor` under the name that `node` has in the model."""
+        traced = self.state.traced
+        return self._register(
+            traced.names.get(node, node.name), tensor,
+            node in traced.parameters or (node not in traced.names and tensor.is_floating_point()),
+        )  # fmt: skip
+
+    def constant(self, node: fx.Node, tensor: Tensor) -> fx.Node:
+        """Keep `tensor` as a buffer that stands for the value of `node`."""
+        return self._register(f"{node.name}_constant", tensor, False)
+
+    def bias(self, matrix: fx.Node, tensor: Tensor) -> fx.Node:
+        """Keep a bias for a layer that had none."""
+        name = self.state.traced.names.get(matrix, matrix.name)
+        stem, _, last = name.rpartition(".")
+        own = "bias" if last == "weight" else f"{last}_bias"
+        return self._register(f"{stem}.{own}" if stem else own, tensor, True)
+
+    def _register(self, name: str, tensor: Tensor, learnt: bool) -> fx.Node:
+        stem, number = name, 0
+        while name in self._tensors:
+            node, known = self._tensors[name]
+            if known.shape == tensor.shape and torch.equal(known, tensor):
+                return node
+            number += 1
+            name = f"{stem}_{number}"
+        own = tensor.detach().clone(memory_format=torch.contiguous_format)
+        hold(self.root, name, own, learnt)
+        node = self.graph.create_node("get_attr", name)
+        self._tensors[name] = (node, tensor)
+        return node
+
+    def affine(self, node: fx.Node, site: Site, name: str) -> fx.Node | None:
+        """Write a convolution, linear layer or matrix product with what is left of its weights."""
+        source = self.value(site.source)
+        if source is None or not self.keep[self.state.flows[node].ids].any():
+            return None
+        left = adapt(node, site, self.state, self.keep, self.folding, self.gather)
+        self.layers[node] = left
+        if left.gather is not None:
+            index = self._register(f"{node.name}_index", torch.from_numpy(left.gather), False)
+            source = self.graph.call_function(
+                torch.ops.aten.index_select.default, (source, site.axis, index)
+            )
+        weight = self.tensor(site.matrix, left.weight)
+        bias = None
+        if left.bias is not None:
+            bias = (self.bias(site.matrix, left.bias) if site.bias is None
+                    else self.tensor(site.bias, left.bias))  # fmt: skip
+        if name in ("mm", "matmul", "addmm"):
+            product = self.write(torch.ops.aten.matmul.default, node, (source, weight))
+            return product if bias is None else self.graph.call_function(
+                torch.ops.aten.add.Tensor, (product, bias))  # fmt: skip
+        arguments = _positional(node)
+        arguments.update(input=source, weight=weight, bias=bias)
+        if "groups" in arguments:
+            arguments["groups"] = left.groups
+        return self.write(node.target, node, tuple(arguments.values()))
+
+
+def _positional(node: fx.Node) -> dict[str, Any]:
+    schema = node.target._schema  # type: ignore[union-attr]
+    given = {
+        **dict(zip((a.name for a in schema.arguments), node.args, strict=False)),
+        **node.kwargs,
+    }
+    last = max(i for i, a in enumerate(schema.arguments) if a.name in given or a.name == "bias")
+    return {a.name: given.get(a.name, a.default_value) for a in schema.arguments[: last + 1]}
+
+
+def _origin(node: fx.Node, state: Analysis) -> fx.Node:
+    note = state.notes.get(node)
+    if isinstance(note, Virtual):
+        return note.origin
+    assert isinstance(node.args[0], fx.Node)
+    return node.args[0]
+
+
+def hold(root: nn.Module, name: str, tensor: torch.Tensor, learnt: bool) -> None:
+    """Put a tensor into `root` under its dotted name, with plain modules on the way."""
+    path, _, last = name.rpartition(".")
+    holder = root
+    for part in path.split(".") if path else []:
+        if part not in holder._modules:
+            holder.add_module(part, nn.Module())
+        holder = holder.get_submodule(part)
+    if learnt:
+        holder.register_parameter(last, nn.Parameter(tensor))
+    else:
+        holder.register_buffer(last, tensor)

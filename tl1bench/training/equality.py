@@ -1,0 +1,79 @@
+"""Proof on data that two networks are one function: float64 outputs and every prediction."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tl1bench.errors import CompactionError
+from tl1bench.training.loop import Examples, predictions
+
+TOLERANCE = 1e-10
+# Enough to see any difference of function; all examples in float64 would cost more than training.
+FLOAT64_EXAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Equality:
+    """How far two networks agree.
+
+    max_abs_difference
+        max |f(x) − g(x)| / max(1, max |f(x)|) in float64 over the first 1,000 examples.
+    changed_predictions
+        Examples of the whole split whose predicted class differs; where float32 rounding alone
+        separates two nearly equal scores, float64 decides.
+    error_pct
+        Wrong float32 predictions of the second network in percent of the whole split.
+    """
+
+    max_abs_difference: float
+    changed_predictions: int
+    error_pct: float
+
+
+@torch.no_grad()
+def compare(full: nn.Module, small: nn.Module, examples: Examples) -> Equality:
+    """Compare two float64 networks in evaluation mode on the same examples."""
+    rows = torch.arange(min(FLOAT64_EXAMPLES, len(examples)), device=examples.y.device)
+    x = examples.batch(rows)[0].double()
+    expected = full(x)
+    scale = max(1.0, float(expected.abs().max()))
+    difference = float((small(x) - expected).abs().max()) / scale
+    before, after = (predictions(_fast(network), examples) for network in (full, small))
+    doubtful = (before != after).nonzero().flatten()
+    changed = 0
+    if len(doubtful):
+        x = examples.batch(doubtful)[0].double()
+        changed = int((full(x).argmax(1) != small(x).argmax(1)).sum())
+    wrong = int((after != examples.y).sum())
+    return Equality(difference, changed, 100.0 * wrong / len(examples))
+
+
+def _fast(network: nn.Module) -> nn.Module:
+    """Return a float32 copy in the memory format in which convolutions take half the time."""
+    copied = copy.deepcopy(network).float()
+    for parameter in copied.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return copied
+
+
+def prove(full: nn.Module, small: nn.Module, examples: Examples, what: str) -> Equality:
+    """Compare as `compare` does and refuse any difference.
+
+    Raises
+    ------
+    CompactionError
+        Outputs differ by more than 1e-10 or a prediction changed.
+    """
+    equality = compare(full, small, examples)
+    if equality.max_abs_difference > TOLERANCE or equality.changed_predictions:
+        raise CompactionError(
+            f"The compact network of {what} is not the same function (outputs differ by "
+            f"{equality.max_abs_difference:.1e}, {equality.changed_predictions} predictions "
+            "changed): please report this as a bug with the weights file."
+        )
+    return equality

@@ -1,0 +1,221 @@
+"""Compaction of a network in place while it is trained: dead units leave, optimiser state too.
+
+What changes against training without it: a dead unit, one that nothing reads, is gone for good,
+where plain proximal descent could revive it. Where none would have been revived the result is the
+same up to the order of summation while zeros are frozen (debiasing), and with penalties of single
+weights throughout. A penalty of groups has one more effect: weights *into* a dead unit get no
+gradient and merely fade, but as long as they are there they lengthen the groups of the units they
+come from; cut out, they no longer do, and those units die somewhat earlier. s_g stays √|g| of the
+original layer. The penalty's value loses what such weights added to it.
+
+Source: the exact criterion of `tl1bench.compaction`, restricted to what keeps every parameter the
+same object, so that an optimiser goes on without noticing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tl1bench.neurons import Groups, Slab, Units, make_groups
+from tl1bench.tracing.graph import evaluating
+from tl1bench.training.slicing import Axis, Backup, correct_sizes, slice_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class Shrunk:
+    """What one call of `shrink` (or a chain of them) did.
+
+    `units` describe the network as it is now; `removed` counts the units that left in this call;
+    `kept` gives for a sliced axis (tensor, dim) the original positions that are left; `shapes` are
+    the original shapes of the sliced tensors; `refused` says why nothing was done, or is empty.
+    """
+
+    units: tuple[Units, ...]
+    removed: int
+    kept: Mapping[Axis, Tensor]
+    shapes: Mapping[str, torch.Size]
+    refused: str
+    _step: Mapping[Axis, Tensor]
+
+    def groups(
+        self, groups: Sequence[Groups], parameters: Mapping[str, Tensor]
+    ) -> tuple[Groups, ...]:
+        """Return `groups` of the network before this call as groups of the present `parameters`."""
+        shapes = {name: tensor.shape for name, tensor in parameters.items()}
+        renewed = []
+        for block in groups:
+            slabs = [_renew_flat(s, shapes) if s.flat else _renew(s, self._step)
+                     for s in block.slabs]  # fmt: skip
+            if all(slab.index.shape[0] for slab in slabs):
+                renewed.append(make_groups(block.layer, block.layers, slabs, shapes))
+        return tuple(renewed)
+
+    def expand(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Scatter a present state dict into the original shapes, zeros elsewhere: same function."""
+        full = dict(state)
+        for name, shape in self.shapes.items():
+            value = state[name]
+            for dim in range(value.dim()):
+                index = self.kept.get((name, dim))
+                if index is not None:
+                    size = [*value.shape[:dim], shape[dim], *value.shape[dim + 1 :]]
+                    value = value.new_zeros(size).index_copy_(dim, index.to(value.device), value)
+            full[name] = value
+        return full
+
+
+@torch.no_grad()
+def shrink(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    units: Sequence[Units],
+    example_inputs: Tensor | tuple[Tensor, ...],
+    previous: Shrunk | None = None,
+) -> Shrunk:
+    """Remove in place every removable unit that nothing reads: all its outgoing weights are 0.
+
+    Parameters stay the same objects with smaller `.data`, their gradients are cleared, tensors of
+    the same shape in `optimizer.state` are sliced alike, and sizes noted in modules are corrected.
+    Removing a unit may leave its producers unread, so this goes on until nothing changes; every
+    family keeps at least one unit. `units` describe the network as it is; with `previous`, the
+    result of the last call, `expand` leads back to the original shapes. When the model's results on
+    `example_inputs` change by more than rounding (a forward pass with literal sizes), everything is
+    put back and `refused` says so. No autograd graph of the network may be alive (delete the loss
+    first): it remembers the shapes that the parameters had.
+    """
+    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    tensors: dict[str, Tensor] = dict([*model.named_parameters(), *model.named_buffers()])
+    dead = _dead(units, tensors)
+    removed = sum(int(d.sum()) for d in dead)
+    old_kept = dict(previous.kept) if previous else {}
+    old_shapes = dict(previous.shapes) if previous else {}
+    if not removed:
+        return Shrunk(tuple(units), 0, old_kept, old_shapes, "", {})
+    step = _survivors(units, dead, tensors)
+    backup = Backup(model, optimizer)
+    before = _outputs(model, inputs)
+    shapes = {name: tensors[name].shape for name, _ in step}
+    slice_tensors(tensors, optimizer, step)
+    correct_sizes(model, backup.groups)
+    try:
+        same = _close(before, _outputs(model, inputs))
+    except (RuntimeError, ValueError) as error:
+        same, reason = False, str(error).splitlines()[0]
+    else:
+        reason = "the results change"
+    if not same:
+        backup.restore()
+        refused = f"the forward pass has literal sizes ({reason})"
+        return Shrunk(tuple(units), 0, old_kept, old_shapes, refused, {})
+    kept = dict(old_kept)
+    for axis, index in step.items():
+        kept[axis] = kept[axis][index] if axis in kept else index
+    return Shrunk(
+        units=tuple(_renew_units(u, d, step) for u, d in zip(units, dead, strict=True)),
+        removed=removed,
+        kept=kept,
+        shapes={**shapes, **old_shapes},
+        refused="",
+        _step=step,
+    )
+
+
+def _dead(units: Sequence[Units], tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    """Mark units all of whose outgoing weights are zero, once the dead rows are gone."""
+    marks = {slab.tensor: tensors[slab.tensor].detach() != 0 for u in units for slab in u.consumed}
+    dead = [torch.zeros(u.count, dtype=torch.bool) for u in units]
+    changed = True
+    while changed:
+        changed = False
+        for family, known in zip(units, dead, strict=True):
+            made = {(slab.tensor, slab.dim) for slab in family.produced}
+            # A depthwise filter is inside the unit: it reads the unit only to make it.
+            readers = [s for s in family.consumed if (s.tensor, s.dim) not in made]
+            if not family.removable or not readers:
+                continue
+            unread = torch.ones(family.count, dtype=torch.bool)
+            for slab in readers:
+                rows = marks[slab.tensor].movedim(slab.dim, 0)
+                rows = rows.reshape(rows.shape[0], -1).any(dim=1).cpu()
+                unread &= ~rows[slab.index].any(dim=1)
+            if unread.all():
+                unread[0] = False
+            new = unread & ~known
+            if new.any():
+                changed = True
+                known |= new
+                for slab in family.produced:
+                    if slab.tensor in marks:
+                        index = slab.index[known].reshape(-1)
+                        marks[slab.tensor].index_fill_(
+                            slab.dim, index.to(marks[slab.tensor].device), False
+                        )
+    return dead
+
+
+def _survivors(
+    units: Sequence[Units], dead: Sequence[Tensor], tensors: Mapping[str, Tensor]
+) -> dict[Axis, Tensor]:
+    """For every axis that loses something the positions that are left."""
+    left: dict[Axis, Tensor] = {}
+    for family, known in zip(units, dead, strict=True):
+        if not known.any():
+            continue
+        for slab in (*family.produced, *family.consumed):
+            axis = (slab.tensor, slab.dim)
+            size = tensors[slab.tensor].shape[slab.dim]
+            mask = left.setdefault(axis, torch.ones(size, dtype=torch.bool))
+            mask[slab.index[known].reshape(-1)] = False
+    return {axis: mask.nonzero().reshape(-1) for axis, mask in left.items()}
+
+
+def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    with evaluating(model):
+        leaves = torch.utils._pytree.tree_leaves(model(*inputs))
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def _close(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
+    for a, b in zip(before, after, strict=True):
+        if a.shape != b.shape:
+            return False
+        if a.is_floating_point() and a.numel():
+            scale = max(1.0, float(a.abs().max()))
+            # Summation order may change: leave the square root of ten thousand terms of rounding.
+            if not float((a - b).abs().max()) <= 100 * torch.finfo(a.dtype).eps * scale:
+                return False
+    return True
+
+
+def _renew(slab: Slab, step: Mapping[Axis, Tensor], alive: Tensor | None = None) -> Slab:
+    """Renumber the positions of a slab; rows of positions that left are dropped."""
+    left, index = step.get((slab.tensor, slab.dim)), slab.index
+    if left is None:
+        return slab if alive is None else Slab(slab.tensor, slab.dim, index[alive], slab.blocks)
+    size = int(max(index.max(), left.max())) + 1
+    place = torch.full((size,), -1)
+    place[left] = torch.arange(len(left))
+    renumbered = place[index]
+    rows = (renumbered >= 0).all(dim=1) if alive is None else alive
+    return Slab(slab.tensor, slab.dim, renumbered[rows], slab.blocks)
+
+
+def _renew_flat(slab: Slab, shapes: Mapping[str, torch.Size]) -> Slab:
+    """All positions of the tensor as it is now: an `as_coded` block is always the whole layer."""
+    count = math.prod(shapes[slab.tensor][1:])
+    return Slab(slab.tensor, slab.dim, torch.arange(count)[:, None], flat=True)
+
+
+def _renew_units(family: Units, dead: Tensor, step: Mapping[Axis, Tensor]) -> Units:
+    alive = ~dead
+    return Units(
+        count=int(alive.sum()),
+        produced=tuple(_renew(s, step, alive) for s in family.produced),
+        consumed=tuple(_renew(s, step, alive) for s in family.consumed),
+        removable=family.removable,
+    )
