@@ -52,3 +52,8 @@ def write_json(target: Path, value: Any) -> None:
 def read_json(source: Path) -> Any:
     """Read a JSON file."""
     return json.loads(Path(source).read_text(encoding="utf-8"))
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder and all that is in it; one that is not there is no error."""
+    shutil.rmtree(folder, ignore_errors=True)

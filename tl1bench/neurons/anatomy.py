@@ -21,7 +21,12 @@ class Anatomy:
     groups: tuple[Groups, ...]
 
     @classmethod
-    def of(cls, model: nn.Module, example_inputs: Tensor, side: str | Sequence[str]) -> Anatomy:
+    def of(
+        cls,
+        model: nn.Module,
+        example_inputs: Tensor | tuple[Tensor, ...],
+        side: str | Sequence[str],
+    ) -> Anatomy:
         """Trace `model`.
 
         Raises

@@ -1,0 +1,152 @@
+"""Where a path has got to, on disk: weights and momenta in their original shapes, and numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tl1bench import files
+from tl1bench.compaction import archive
+from tl1bench.errors import ConfigError
+from tl1bench.optimizers import ProximalOptimizer
+from tl1bench.training.points import Point
+from tl1bench.training.shrinker import Shrinker
+
+_SIZES = ("step", "level", "error", "nonzero_weights", "weights", "macs", "architecture")
+
+
+@dataclass
+class Progress:
+    """How far a path is: `step` steps are finished, `points` found; `ended` says why no more."""
+
+    iterations: int
+    dense_error: float
+    step: int = 0
+    points: list[Point] = field(default_factory=list)
+    ended: str = ""
+    method: dict[str, float] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Checkpoint:
+    """The folder of one path: a folder for each finished step, whole or not at all.
+
+    `described` is what the path is made with; another one's folder is refused.
+    """
+
+    def __init__(self, folder: Path, described: Mapping[str, Any]) -> None:
+        self._folder, self._described = folder, json.loads(json.dumps(described))
+
+    def read(self) -> Progress | None:
+        """Return the last finished step; None where there is none.
+
+        Raises
+        ------
+        ConfigError
+            The folder holds another path.
+        """
+        steps = sorted(self._folder.glob("step-*"))
+        if not steps:
+            return None
+        content = files.read_json(steps[-1] / "progress.json")
+        if content["described"] != self._described:
+            raise ConfigError(
+                f"{self._folder} holds a path of another network, method or plan: "
+                "give another folder, or delete this one."
+            )
+        points = [
+            Point(**{k: row[k] for k in _SIZES}, network=archive.read(self._network(row["step"])))
+            for row in content["points"]
+        ]
+        return Progress(
+            iterations=content["iterations"],
+            dense_error=content["dense_error"],
+            step=content["step"],
+            points=points,
+            ended=content["ended"],
+            method=content["method"],
+            tensors=load_file(steps[-1] / "state.safetensors"),
+        )
+
+    def write(
+        self,
+        progress: Progress,
+        model: nn.Module,
+        optimizer: ProximalOptimizer,
+        shrinker: Shrinker,
+    ) -> None:
+        """Keep a finished step; its predecessor goes once it is there.
+
+        Parameters
+        ----------
+        progress
+            How far the path is.
+        model, optimizer
+            As they are, units cut out.
+        shrinker
+            What was cut out of them.
+        """
+        old = sorted(self._folder.glob("step-*"))
+        for point in progress.points:
+            target = self._network(point.step)
+            if not target.is_file():
+                archive.write(point.network, target)
+        with files.atomic_path(self._folder / f"step-{progress.step:03d}") as draft:
+            draft.mkdir()
+            save_file(_tensors(model, optimizer, shrinker), draft / "state.safetensors")
+            files.write_json(draft / "progress.json", self._content(progress))
+        for folder in old:
+            if folder.name != f"step-{progress.step:03d}":
+                files.remove(folder)
+
+    def _network(self, step: int) -> Path:
+        return self._folder / "networks" / f"{step:03d}.safetensors"
+
+    def _content(self, progress: Progress) -> dict[str, Any]:
+        return {
+            "described": self._described,
+            "iterations": progress.iterations,
+            "dense_error": progress.dense_error,
+            "step": progress.step,
+            "ended": progress.ended,
+            "method": progress.method,
+            "points": [{k: getattr(p, k) for k in _SIZES} for p in progress.points],
+        }
+
+
+def resume(progress: Progress, model: nn.Module, optimizer: ProximalOptimizer) -> None:
+    """Put weights and momenta of a finished step into a network and optimiser of full size."""
+    prefix = "model:"
+    state = {k.removeprefix(prefix): v for k, v in progress.tensors.items() if k.startswith(prefix)}
+    model.load_state_dict(state)
+    parameters = dict(model.named_parameters())
+    for key, value in progress.tensors.items():
+        kind, _, rest = key.partition(":")
+        if kind == "optimizer":
+            entry, _, name = rest.partition(":")
+            own = parameters[name]
+            if value.shape == own.shape:
+                value = torch.empty_like(own).copy_(value)
+            optimizer.state[own][entry] = value
+
+
+def _tensors(
+    model: nn.Module, optimizer: ProximalOptimizer, shrinker: Shrinker
+) -> dict[str, Tensor]:
+    found = {f"model:{n}": t for n, t in shrinker.full_state().items()}
+    entries: dict[str, dict[str, Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        for entry, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) and entry != "mask":  # masks are made again
+                entries.setdefault(entry, {})[name] = value
+    for entry, values in entries.items():
+        for name, value in shrinker.full(values).items():
+            found[f"optimizer:{entry}:{name}"] = value
+    return {name: t.detach().contiguous().clone() for name, t in found.items()}

@@ -1,0 +1,57 @@
+"""An epoch of classification over examples that lie in memory: the pipeline's own training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tl1bench.training.loop import Examples, shifted
+
+
+@dataclass
+class Epochs:
+    """Trains one epoch at a call; `between` runs after every `every` iterations.
+
+    Parameters
+    ----------
+    examples
+        What is learnt from; an incomplete last batch is left out.
+    batch
+        Examples an iteration.
+    shift
+        Each image moves by its own random number of pixels up to this one, in both directions.
+    every
+        Iterations between two calls of `between`; 0 is never.
+    """
+
+    examples: Examples
+    batch: int = 128
+    shift: int = 0
+    every: int = 0
+    between: Callable[[], None] | None = None
+
+    def __call__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Train one epoch with cross-entropy, in an order from torch's global generator."""
+        order = torch.randperm(len(self.examples))
+        for turn, rows in enumerate(order.split(self.batch), 1):
+            if len(rows) < self.batch and turn > 1:
+                return
+            x, y = self.examples.batch(rows.to(self.examples.y.device, non_blocking=True))
+            if self.shift:
+                x = shifted(x, self.shift, torch.default_generator)
+            _iterate(model, optimizer, x, y)
+            if self.between and self.every and turn % self.every == 0:
+                self.between()
+
+
+def _iterate(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor
+) -> None:
+    # A function of its own: the graph must be gone before the network may shrink.
+    optimizer.zero_grad(set_to_none=True)
+    functional.cross_entropy(model(x), y).backward()
+    optimizer.step()

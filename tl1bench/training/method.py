@@ -1,0 +1,64 @@
+"""What a method of sparsification is: it makes a network sparser step by step."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from tl1bench import neurons, penalties
+from tl1bench.optimizers import ProximalOptimizer, ProximalSGD
+
+
+@dataclass(frozen=True)
+class Start:
+    """A dense network that has begun to learn, and what a method may know of it.
+
+    `anatomy` are its units and groups, `lr` the constant rate of the path, `iterations` the
+    optimiser's steps in one epoch, `growth` > 1 how much sparser each step is to make it.
+    """
+
+    model: nn.Module
+    anatomy: neurons.Anatomy
+    example_inputs: tuple[Tensor, ...]
+    lr: float
+    iterations: int
+    growth: float
+
+
+class Method(ABC):
+    """A way to make a network sparser step by step: dense in, ever sparser ones out.
+
+    The path trains between the steps and cuts out what feeds nothing, so a method finds the same
+    parameter objects smaller at its next step. It holds plain numbers only between steps, which
+    `state` returns, so that a path can be killed and resumed.
+    """
+
+    @abstractmethod
+    def begin(self, start: Start) -> ProximalOptimizer:
+        """Return the optimiser that trains the network along the path."""
+
+    @abstractmethod
+    def advance(self, left: float) -> float:
+        """Begin the next step; return its level.
+
+        `left` is the share of the dense network's weights that are not zero.
+        """
+
+    def during(self, share: float) -> None:
+        """Take notice, before each of the optimiser's steps, of the share of the step gone."""
+        del share  # most methods act at the beginning of a step alone
+
+    @abstractmethod
+    def state(self) -> dict[str, float]:
+        """Return what `resume` needs."""
+
+    @abstractmethod
+    def resume(self, state: dict[str, float]) -> None:
+        """Take over the `state` of a path that was interrupted, after `begin`."""
+
+
+def plain_optimizer(model: nn.Module, lr: float) -> ProximalSGD:
+    """Return momentum SGD without a penalty, which can hold zeros."""
+    return ProximalSGD(model, penalties.load("none"), lr=lr)
