@@ -101,14 +101,15 @@ class Penalised(Method):
             No λ zeroes that share, which happens with penalties that shrink but never to zero.
         """
         low, high = 1e-9, 1e3
-        if self._decayed(high) < self.half:
+        # One prox, not an epoch's: a weight that only ever halves underflows in the end.
+        if self._decayed(high, 1) < self.half:
             raise ConfigError(
                 f"{type(self.penalty).__name__} makes no zeros at any strength: a path needs a "
                 "penalty whose prox reaches 0."
             )
         for _ in range(_BISECTIONS):
             middle = (low * high) ** 0.5
-            if self._decayed(middle) < self.half:
+            if self._decayed(middle, self._start.iterations) < self.half:
                 low = middle
             else:
                 high = middle
@@ -127,8 +128,8 @@ class Penalised(Method):
         )
 
     @torch.no_grad()
-    def _decayed(self, lam: float) -> float:
-        """Return the share of weights that one epoch of the prox alone makes zero."""
+    def _decayed(self, lam: float, iterations: int) -> float:
+        """Return the share of weights that so many proxes alone make zero."""
         model = copy.deepcopy(self._start.model)
         optimizer = self._made(model)
         optimizer.lam_scale = lam
@@ -136,7 +137,7 @@ class Penalised(Method):
         for weight in weights:
             weight.grad = torch.zeros_like(weight)
         total = sum(w.numel() for w in weights)
-        for _ in range(self._start.iterations):
+        for _ in range(iterations):
             optimizer.step()
             zero = 1 - sum(int(torch.count_nonzero(w)) for w in weights) / total
             if zero >= self.half:

@@ -1,0 +1,109 @@
+"""The contract of every method in the folder: dense in, ever sparser ones out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from walking import network, walk
+
+from tl1bench import methods, neurons, penalties
+from tl1bench.errors import ConfigError
+from tl1bench.methods.penalised import Penalised
+from tl1bench.training.method import Method
+from tl1bench.training.points import Points
+
+
+def made(name: str) -> Method:
+    return methods.load(name, **({"penalty": penalties.load("l1")} if name == "penalised" else {}))
+
+
+@pytest.fixture(scope="module")
+def walked() -> dict[str, Points]:
+    return {name: walk(made(name), growth=1.6) for name in methods.names()}
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_step_has_fewer_weights(name: str, walked: dict[str, Points]) -> None:
+    points = walked[name]
+    assert len(points) == 3, points.ended
+    counts = [p.nonzero_weights for p in points]
+    assert counts == sorted(set(counts), reverse=True)
+    dense = sum(network().get_parameter(n).numel() for n in neurons.weight_layers(network()))
+    assert counts[0] < 0.75 * dense
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_begins_from_the_same_dense_network(
+    name: str, walked: dict[str, Points]
+) -> None:
+    assert len({points.dense_error for points in walked.values()}) == 1, name
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_zeros_made_are_held_in_the_branch(name: str) -> None:
+    (point,) = walk(made(name), steps=1, branch_below=1.0)
+    zeros = sum(int((p == 0).sum()) for p in point.network.parameters() if p.dim() == 2)
+    assert point.nonzero_weights + zeros == point.weights
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_method_says_what_it_is(name: str) -> None:
+    assert repr(made(name)) == repr(made(name))
+    assert "object at" not in repr(made(name))
+
+
+def test_magnitude_keeps_the_largest() -> None:
+    (layer,) = walk(methods.load("magnitude", scope="layer"), steps=1)
+    (whole,) = walk(methods.load("magnitude"), steps=1)
+    total = 64 * 32 + 32 * 16 + 16 * 10
+    assert layer.nonzero_weights <= total // 2
+    assert whole.nonzero_weights <= total // 2
+    assert not torch.equal(*(next(iter(p.network.parameters()))[:5, :5] for p in (layer, whole)))
+
+
+def test_random_neurons_leave_a_small_dense_network() -> None:
+    points = walk(methods.load("random", unit="neuron"), steps=2, growth=2.0)
+    assert [p.architecture for p in points] == ["64-16-8", "64-8-4"]
+    assert all(p.nonzero_weights == p.weights for p in points)
+
+
+def test_lambda_rises_by_the_growth_and_faster_while_nothing_happens() -> None:
+    method = Penalised(penalties.load("l1"))
+    walk(method, steps=1, growth=1.5)
+    first = method.state()["lam"]
+    method.resume({"lam": first, "before": 0.0, "haste": 1.0, "left": 0.9})
+    assert method.advance(0.5) == pytest.approx(1.5 * first)
+    method.resume({"lam": first, "before": 0.0, "haste": 1.0, "left": 0.9})
+    assert method.advance(0.899) == pytest.approx(1.5**2 * first)
+    assert method.advance(0.898) == pytest.approx(1.5**6 * first)
+
+
+def test_the_first_lambda_fits_penalties_of_any_scale() -> None:
+    lams, shares = {}, {}
+    for name in ("l1", "group_lasso", "integrated_tl1", "mcp"):
+        method = Penalised(penalties.load(name))
+        (point,) = walk(method, steps=1, branch_below=1.0)
+        lams[name], shares[name] = point.level, point.nonzero_weights / 2720
+    assert max(lams.values()) > 3 * min(lams.values())
+    assert all(0.05 < share < 0.95 for share in shares.values())
+
+
+def test_a_penalty_that_makes_no_zeros_is_told() -> None:
+    points = walk(penalties.load("l2"), steps=1)
+    assert "makes no zeros at any strength" in points.ended
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("magnitude", {"scope": "row"}, "scope is 'row'"),
+        ("magnitude", {"first": 1.0}, "first is 1.0"),
+        ("random", {"unit": "filter"}, "unit is 'filter'"),
+        ("random", {"first": 0.0}, "first is 0.0"),
+        ("magnitude", {"share": 0.5}, "does not take these options"),
+        ("lottery", {}, "there is no method 'lottery'"),
+    ],
+)
+def test_bad_options_are_told(name: str, options: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        methods.load(name, **options)
