@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import math
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from tl1bench.training.epochs import Epochs
 from tl1bench.training.method import Method, Start, plain_optimizer
 from tl1bench.training.points import Point, Points
 from tl1bench.training.shrinker import Shrinker
+from tl1bench.training.spending import Spending
 
 TrainEpoch = Callable[[nn.Module, torch.optim.Optimizer], Any]
 Evaluate = Callable[[nn.Module], float]
@@ -111,6 +113,7 @@ class Walk:
         seed: int = 0,
         folder: Path | None = None,
         tick: Tick = lambda done, total, what: None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model, self._method, self._plan = model, method, plan
         self._train_epoch, self._evaluate, self._tick = train_epoch, evaluate, tick
@@ -120,6 +123,7 @@ class Walk:
         self._total = sum(model.get_parameter(n).numel() for n in names)
         self._kept = None if folder is None else checkpoint.Checkpoint(folder, self._described())
         self._epochs_done = 0
+        self._spending = Spending(clock)
 
     def points(self) -> Points:
         """Walk the path to its end and return what it left.
@@ -147,7 +151,9 @@ class Walk:
             self._step(progress, optimizer, shrinker)
             if self._kept:
                 self._keep(progress, optimizer, shrinker)
-        return Points(progress.points, progress.dense_error, progress.ended)
+        return Points(
+            progress.points, progress.dense_error, progress.ended, dict(self._spending.seconds)
+        )
 
     def _begin(self, progress: checkpoint.Progress) -> Start:
         return Start(
@@ -205,7 +211,6 @@ class Walk:
             with at_each(optimizer, length, lambda share: self._method.during(share)):
                 for epoch in range(plan.epochs):
                     self._epoch(self._model, optimizer, f"step {step}", epoch, shrinker)
-            shrinker.shrink()
             if self._left() <= plan.branch_below:
                 progress.points.append(self._branch(step, level, shrinker, progress.iterations))
         except Exception as error:  # whatever a user's own loop raises ends this path alone
@@ -223,9 +228,9 @@ class Walk:
         optimizer.freeze_zeros()
         cutting = Shrinker(model, optimizer, self._inputs[0], shrinker.units)
         self._anneal(model, optimizer, iterations, f"branch {step}", cutting)
-        cutting.shrink()
         error = self._judged(model)
-        small = compact(model, self._inputs)
+        with self._spending.on("proof"):
+            small = compact(model, self._inputs)
         report = small.report
         return Point(
             step=step,
@@ -270,12 +275,22 @@ class Walk:
         model.train()
         _seed_all(f"{self._seed} {what} {number}")
         if isinstance(self._train_epoch, Epochs):
-            self._train_epoch.between = shrinker.shrink if shrinker else None
-        self._train_epoch(model, optimizer)
+            self._train_epoch.between = lambda: self._cut(shrinker)
+        with self._spending.on(self._kind(what, model)):
+            self._train_epoch(model, optimizer)
         self._epochs_done += 1
         optimizer.zero_grad(set_to_none=True)
+        self._cut(shrinker)
+
+    def _kind(self, what: str, model: nn.Module) -> str:
+        if not what.startswith("step"):
+            return what.split()[0]
+        return "wide steps" if nonzero(model) > self._total / 2 else "narrow steps"
+
+    def _cut(self, shrinker: Shrinker | None) -> None:
         if shrinker is not None:
-            shrinker.shrink()
+            with self._spending.on("compaction"):
+                shrinker.shrink()
 
     def _left(self) -> float:
         return nonzero(self._model) / self._total
@@ -289,7 +304,7 @@ class Walk:
             It is no finite number.
         """
         model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._spending.on("evaluation"):
             error = float(self._evaluate(model))
         if not math.isfinite(error):
             raise Tl1benchError(f"evaluate returned {error}: training diverged, or lower lr.")

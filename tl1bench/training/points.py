@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -43,10 +43,21 @@ class Point:
 
 
 class Points(Sequence[Point]):
-    """The points of one path in the order of its steps; `ended` says why there are no more."""
+    """The points of one path in the order of its steps; `ended` says why there are no more.
 
-    def __init__(self, points: Sequence[Point], dense_error: float, ended: str) -> None:
+    `seconds` says where this call's time went: the dense start and its branch, steps with more than
+    half of the weights left and later ones, branches, compaction, evaluation, proof.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[Point],
+        dense_error: float,
+        ended: str,
+        seconds: Mapping[str, float],
+    ) -> None:
         self._points, self.dense_error, self.ended = tuple(points), dense_error, ended
+        self.seconds = seconds
 
     def __len__(self) -> int:
         return len(self._points)

@@ -1,0 +1,156 @@
+"""What a path costs beside one dense run: `python -m benchmarks.path [PROBLEM …]`.
+
+A path of at least eight points on MNIST against a dense run of 20 epochs, one after the other in
+this process on one thread, in processor time, with where the path's time goes. The dense start
+counts; the dense network's own branch does not, because it is the baseline, whatever the method.
+Takes minutes; the data must be there (`tl1bench data`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tl1bench.training import Examples
+    from tl1bench.training.points import Points
+
+DENSE_EPOCHS = 20
+POINTS = 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, the settings of its paths, and the limit on path / dense of each penalty."""
+
+    network: str
+    options: dict[str, list[int]]
+    lr: float
+    mu: tuple[float, ...]
+    groups: tuple[str, ...]
+    layer_weights: tuple[float, ...]
+    every: int
+    limits: dict[str, float]
+
+
+CASES = {
+    "mnist-lenet300": Case(
+        "mlp", {"hidden": [300, 100]}, 1.0, (0.5, 0.3, 0.1), ("outgoing",) * 3, (1.0,) * 3, 430,
+        {"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.0},
+    ),
+    "mnist-lenet5": Case(
+        "lenet5", {}, 0.5, (0.8, 0.8, 0.3, 0.3), ("incoming", "outgoing", "outgoing", "outgoing"),
+        (3.0, 2.0, 1.0, 1.0), 50, {"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.6},
+    ),
+}  # fmt: skip
+
+
+def data() -> tuple[Examples, Examples]:
+    """Return training and validation examples of MNIST."""
+    import torch
+
+    from tl1bench import datasets
+    from tl1bench.training import Examples
+
+    mnist = datasets.read("mnist", Path("data"))
+    split = datasets.split(mnist, 5000, 0)
+    cpu = torch.device("cpu")
+    return (
+        Examples.of(split.x_train, split.y_train, mnist.scale, cpu),
+        Examples.of(split.x_val, split.y_val, mnist.scale, cpu),
+    )
+
+
+def network(case: Case) -> nn.Module:
+    """Return the case's network with the initial weights of seed 0."""
+    import torch
+
+    from tl1bench import models
+
+    model = models.build(case.network, (1, 28, 28), 10, seed=0, **case.options)
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
+
+
+def dense(case: Case, training: Examples) -> float:
+    """Return the seconds of a dense run, its epochs being alike: a quarter of them is measured."""
+    from tl1bench.training.epochs import Epochs
+    from tl1bench.training.method import plain_optimizer
+
+    model = network(case).train()
+    epochs, optimizer = Epochs(training, batch=128, shift=1), plain_optimizer(model, case.lr)
+    began, measured = time.process_time(), DENSE_EPOCHS // 4
+    for _ in range(measured):
+        epochs(model, optimizer)
+    return (time.process_time() - began) * DENSE_EPOCHS / measured
+
+
+def walk(case: Case, name: str, training: Examples, validation: Examples) -> Points:
+    """Walk one path of penalty `name`."""
+    import torch
+
+    from tl1bench import penalties
+    from tl1bench.methods.penalised import Penalised
+    from tl1bench.training import error_pct
+    from tl1bench.training.epochs import Epochs
+    from tl1bench.training.path import Plan, Walk
+
+    mixed = {"mu": case.mu} if name in ("sparse_group_lasso", "integrated_tl1") else {}
+    return Walk(
+        network(case),
+        Penalised(penalties.load(name, **mixed), layer_weights=case.layer_weights),
+        train_epoch=Epochs(training, batch=128, shift=1, every=case.every),
+        evaluate=lambda model: error_pct(model, validation),
+        example_inputs=(training.batch(torch.arange(4))[0],),
+        plan=Plan(lr=case.lr, epochs=1, branch_epochs=6, branch_below=0.1, margin=1.5),
+        groups=case.groups,
+        clock=time.process_time,
+    ).points()
+
+
+def main() -> int:
+    """Measure the problems named, or all; return 1 when a limit is exceeded."""
+    from tl1bench.training import prepare_process
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problems", nargs="*", choices=[*CASES, []], default=[])
+    parser.add_argument("--penalty", action="append", help="only this one; may be repeated")
+    given = parser.parse_args()
+    prepare_process(1)
+    training, validation = data()
+    failed = False
+    for problem in given.problems or CASES:
+        case = CASES[problem]
+        whole = dense(case, training)
+        say(f"{problem}: {DENSE_EPOCHS} dense epochs take {whole:.0f} s")
+        for name, limit in case.limits.items():
+            if given.penalty and name not in given.penalty:
+                continue
+            points = walk(case, name, training, validation)
+            parts = {k: s for k, s in points.seconds.items() if k != "dense"}
+            start = points.seconds["dense"] / (1 + 6)  # one epoch of start, six of its branch
+            total = sum(parts.values()) + start
+            ratio = total / whole
+            failed |= ratio > limit or len(points) < POINTS
+            say(f"  {name}: {len(points)} points, {total:.0f} s, {ratio:.2f} of dense "
+                f"(limit {limit:g})")  # fmt: skip
+            say("    " + ", ".join(f"{k} {s:.0f} s" for k, s in {"start": start, **parts}.items()))
+    return int(failed)
+
+
+def say(line: str) -> None:
+    """Print at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
