@@ -20,9 +20,9 @@ def _network(name: str, side: str) -> tuple[nn.Module, Tensor]:
     model, x = dense(name), example(name)
     weight = model.get_parameter
     grouped = sum(
-        slab.view(weight(slab.tensor))[slab.index.reshape(-1)].numel()
+        piece.view(weight(piece.tensor))[piece.index.reshape(-1)].numel()
         for block in neurons.Anatomy.of(model, x, side).groups
-        for slab in block.slabs
+        for piece in block.slices
     )
     assert grouped == sum(weight(layer).numel() for layer in neurons.weight_layers(model))
     return model, x

@@ -44,9 +44,9 @@ class _Training:
 
         with torch.no_grad():
             for family in self.units:
-                for slab in family.consumed if family.removable else ():
-                    weight = slab.view(self.model.get_parameter(slab.tensor))
-                    weight[slab.index[::2].reshape(-1)] = 0
+                for piece in family.consumed if family.removable else ():
+                    weight = piece.view(self.model.get_parameter(piece.tensor))
+                    weight[piece.index[::2].reshape(-1)] = 0
 
     def outputs(self) -> Tensor:
         import torch

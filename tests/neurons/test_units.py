@@ -104,7 +104,7 @@ def test_the_columns_behind_a_flatten_belong_to_their_channel():
 def test_a_residual_stream_has_the_union_of_its_readers_as_groups():
     groups = neurons.groups(Small(), torch.randn(2, 2, 6, 6))
     stream = groups[1]
-    assert [slab.tensor for slab in stream.slabs] == [
+    assert [piece.tensor for piece in stream.slices] == [
         "same.weight",
         "depth.weight",
         "grouped.weight",
@@ -198,8 +198,8 @@ def test_units_are_followed_through_a_reordering_of_channels():
             return self.b(torch.cat([x[:, 2:], x[:, :2]], dim=1))
 
     hidden = neurons.units(Swapped(), torch.randn(2, 3))[1]
-    assert [slab.index.flatten().tolist() for slab in hidden.produced] == [[0, 1, 2, 3]] * 2
-    assert [slab.index.flatten().tolist() for slab in hidden.consumed] == [[2, 3, 0, 1]]
+    assert [piece.index.flatten().tolist() for piece in hidden.produced] == [[0, 1, 2, 3]] * 2
+    assert [piece.index.flatten().tolist() for piece in hidden.consumed] == [[2, 3, 0, 1]]
 
 
 def test_inputs_outputs_and_grouped_channels_are_not_removable():

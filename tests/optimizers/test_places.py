@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tl1bench import ProximalSGD, models, neurons, penalties
-from tl1bench.neurons import Slab
+from tl1bench.neurons import TensorSlice
 from tl1bench.neurons.groups import make_groups
 from tl1bench.neurons.parts import Span, column_squares, group_lasso_
 from tl1bench.optimizers import _base
@@ -69,10 +69,10 @@ def test_a_span_reduces_and_scales_what_gathering_would(
     generator = torch.Generator().manual_seed(0)
     w = torch.randn(12, 6, 3, 3, generator=generator, dtype=dtype)
     w = w.contiguous(memory_format=LAYOUTS[layout])
-    slab = Slab("w", dim, index, blocks, flat)
-    block = make_groups(0, 1, [slab], {"w": w.shape})
+    piece = TensorSlice("w", dim, index, blocks, flat)
+    block = make_groups(0, 1, [piece], {"w": w.shape})
     gathered = block.gather({"w": w})
-    span = Span.of(slab, w)
+    span = Span.of(piece, w)
     torch.testing.assert_close(span.squares(w), gathered.square().sum(1), rtol=2e-6, atol=0)
     shorter, amount = w.clone(), float(gathered.norm(dim=1).median())
     if group_lasso_(span, shorter, amount):
@@ -180,5 +180,5 @@ def test_what_derives_from_group_lasso_keeps_its_own_prox() -> None:
 
 def test_a_tensor_without_elements_is_left_to_torch() -> None:
     w = torch.empty(0, 5)
-    span = Span.of(Slab("w", 0, torch.empty(0, 1, dtype=torch.long), 1, False), w)
+    span = Span.of(TensorSlice("w", 0, torch.empty(0, 1, dtype=torch.long), 1, False), w)
     assert not group_lasso_(span, w, 1.0)

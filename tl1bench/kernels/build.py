@@ -3,6 +3,8 @@
 A cold `torch.compile` of one elementwise function costs tens of seconds and a warm one several in
 every process; a C compiler needs under a second once, and a later process a millisecond. Who has
 no compiler loses speed only: every kernel has a torch twin, which gives the same up to rounding.
+The C files lie beside this module and know nothing of torch; thin bindings of the same names check
+what they are given.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +31,7 @@ _FLAGS = ("-O3", "-fPIC", "-shared", "-ffp-contract=off", "-fno-math-errno", "-f
 # Not every compiler knows its own processor, nor every processor wide vectors.
 _TUNED = (("-march=native", "-mprefer-vector-width=512"), ("-march=native",), ())
 _BUILD_SECONDS = 60
+_INCLUDE = re.compile(r'^#include "([a-z0-9_]+\.h)"$', re.MULTILINE)
 
 
 def mode() -> str:
@@ -71,16 +75,32 @@ def library(source: str) -> ctypes.CDLL | None:
     return found
 
 
-def function(source: str, name: str, arguments: tuple[Any, ...]) -> Callable[..., None] | None:
-    """Return void function `name` of C `source`, taking ctypes `arguments`, or None.
+def function(file: str, name: str, arguments: tuple[Any, ...]) -> Callable[..., None] | None:
+    """Return void function `name` of a C file beside this module, or None when there is none.
+
+    Parameters
+    ----------
+    file
+        Name of the file, such as "tl1.c".
+    name
+        Name of the function.
+    arguments
+        The ctypes of its arguments.
 
     Raises
     ------
     ConfigError
         As `library`.
     """
-    found = library(source)
+    found = library(source(file))
     return None if found is None else _function(found, name, arguments)
+
+
+@functools.cache
+def source(file: str) -> str:
+    """Return the text of a C file beside this module, headers beside it put in where included."""
+    text = Path(__file__).with_name(file).read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda found: source(found[1]), text)
 
 
 @functools.cache

@@ -7,8 +7,8 @@ Let b* = (27c/4)^{1/3}, below which there is no root, r = b*/b and p = √(1−r
 
 with T_{2/3}(p) = cos(⅔ arccos p). Nothing cancels: with e = (|z| − (b*−a))/b, in which the
 subtraction is exact near the double root r = 1, p = √(e(3 − 3e + e²)). D(p) = (1−p²)/(⅔(1−T_{2/3}))
-is analytic on [0, 1], 3 + 2√3 p + p²/3 − …; a minimax polynomial of degree 5 gives 1/D with a
-relative error of 1.5e-7, its coefficients in float32.
+is analytic on [0, 1], 3 + 2√3 p + p²/3 − …; the kernel in C takes a minimax polynomial of degree 5
+for it, which gives 1/D with a relative error of 1.5e-7.
 
 The published form ⅔b cos(φ/3) − ⅔a + |z|/3 subtracts nearly equal numbers: at a = 1 and τ = 1e-7
 a float32 shrinkage is off by 12 %, and half of the weights grow.
@@ -22,7 +22,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,45 +29,12 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
+from tl1bench.kernels.memory import flat_view, plain
 
-_D = (2.9999995, 3.4641404, 0.33278865, -0.06134307, 0.01781459, -0.00340107)
-CHUNK = 1 << 15  # temporaries of this many float32 stay in the processor's cache
 _HUGE = 1e36  # beyond it the constants leave float32
-_ARGUMENTS = (ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p)
+_ONE_STEP = (ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p)
+_STEP_EACH = (*[ctypes.c_void_p] * 2, ctypes.c_long, *[ctypes.c_double] * 2)
 Packed: TypeAlias = "ctypes.Array[ctypes.c_float]"
-
-# D(p) in C, by Horner's rule.
-POLYNOMIAL = functools.reduce("MAD({}, p, {!r}f)".format, _D[-2::-1], f"{_D[-1]!r}f")
-# One weight, for every kernel that shrinks weights; `k` is `Constants`. Multiplications are fused
-# with additions only where that is wanted, and where a processor can do it.
-POINT = """
-#include <math.h>
-#ifdef __FP_FAST_FMAF
-#define MAD(x, y, z) fmaf(x, y, z)
-#else
-#define MAD(x, y, z) ((x) * (y) + (z))
-#endif
-struct tl1 { float t, a, hi, lo, b; };
-static inline float tl1_point(float v, struct tl1 k) {
-    float m = fabsf(v), inverse = 1.0f / (m + k.a), r = inverse * k.b;
-    float e = ((m - k.hi) - k.lo) * inverse;
-    e = e > 0.0f ? e : 0.0f;
-    float p = sqrtf(MAD(e - 3.0f, e, 3.0f) * e);
-    float s = r * r * k.b / (POLYNOMIAL);
-    s = s < m ? s : m;
-    return m <= k.t ? 0.0f : v - copysignf(s, v);
-}
-""".replace("POLYNOMIAL", POLYNOMIAL)
-_SOURCE = (
-    POINT
-    + """
-void tl1_prox(float *restrict z, long n, const struct tl1 *k) {
-    struct tl1 own = *k;
-    for (long i = 0; i < n; i++)
-        z[i] = tl1_point(z[i], own);
-}
-"""
-)
 
 
 class Constants(NamedTuple):
@@ -118,29 +84,48 @@ def packed(a: float, step: float) -> Packed | None:
     return (ctypes.c_float * len(k))(*k)
 
 
-def prox_float32_(z: Tensor, a: float, step: float) -> Tensor:
-    """Apply the prox to a float32 tensor in place; compiled where that can be had."""
-    if step == 0:
-        return z
-    if _huge(a, step):
-        return z.zero_() if bool(torch.isfinite(z).all()) else z.mul_(0)
-    k = constants(a, step)
-    flat = flat_view(z)
-    if flat is None:
-        return z.copy_(_chunked(z.reshape(-1), k).view_as(z))
-    if z.device.type == "cpu":
-        kernel = build.function(_SOURCE, "tl1_prox", _ARGUMENTS)
-        if kernel is not None:
-            kernel(flat.data_ptr(), flat.numel(), packed(a, step))
-            return z
-        _chunked(flat, k)
-        return z
-    twin = formula_ if build.mode() == "never" else graph()
-    twin(flat, *k)
-    return z
+def shrink_(z: Tensor, a: float, step: float) -> bool:
+    """Apply the prox with τ = `step` to float32 weights in place, in C.
+
+    False where C cannot go or float32 cannot hold the constants, and then nothing was done.
+    """
+    flat = flat_view(z) if plain(z) else None
+    k = packed(a, step)
+    kernel = build.function("tl1.c", "tl1", _ONE_STEP) if flat is not None and k else None
+    if flat is None or kernel is None:
+        return False
+    kernel(flat.data_ptr(), flat.numel(), k)
+    return True
 
 
-def prox_float64(m: Tensor, a: float, step: float | Tensor) -> Tensor:
+def shrink_each_(w: Tensor, step: Tensor, amount: float, a: float) -> bool:
+    """Apply the prox with τ_i = amount·step_i to float32 weights in place, in C.
+
+    Parameters
+    ----------
+    w, step
+        Of one shape and layout.
+    amount
+        λ and whatever else the steps are to be multiplied by.
+    a
+        Shape of the penalty.
+
+    Returns
+    -------
+    bool
+        False where C cannot go, and then nothing was done.
+    """
+    if not plain(w, step) or w.stride() != step.stride() or w.shape != step.shape:
+        return False
+    flat = flat_view(w)
+    kernel = build.function("tl1.c", "tl1_diagonal", _STEP_EACH) if flat is not None else None
+    if kernel is None:
+        return False
+    kernel(w.data_ptr(), step.data_ptr(), w.numel(), amount, a)
+    return True
+
+
+def prox(m: Tensor, a: float, step: float | Tensor) -> Tensor:
     """Return the prox at magnitudes `m` ≥ 0, float64; `step` may differ from weight to weight."""
     tau = torch.as_tensor(step, dtype=torch.float64, device=m.device)
     small = tau * (a + 1) / a
@@ -151,41 +136,5 @@ def prox_float64(m: Tensor, a: float, step: float | Tensor) -> Tensor:
     p = (e * (3 + e * (e - 3))).sqrt_()
     half = torch.atan2((b / (m + a)).pow(1.5).clamp_(max=1), p) / 3
     s = (4 / 3) * (m + a) * half.sin_().square_()
-    return torch.where(m > t, (m - s).clamp_min_(0), 0.0)
-
-
-def formula_(z: Tensor, t: float, a: float, high: float, low: float, b: float) -> Tensor:
-    """Apply the float32 prox with the constants given, in place: the kernel's twin."""
-    m = z.abs()
-    inverse = (m + a).reciprocal_()
-    e = m.sub(high).sub_(low).mul_(inverse).clamp_min_(0)
-    p = e.sub(3).mul_(e).add_(3).mul_(e).sqrt_()
-    below = p.mul(_D[-1])
-    for coefficient in _D[-2:0:-1]:
-        below = below.add_(coefficient).mul_(p)
-    r = inverse.mul_(b)
-    s = r.mul(r).mul_(b).div_(below.add_(_D[0]))
-    # hardshrink makes what is at or below the threshold zero, and a NaN stays one.
-    z.copy_(torch.nn.functional.hardshrink(z, t))
-    return z.sub_(torch.minimum(s, z.abs()).copysign_(z))
-
-
-def flat_view(z: Tensor) -> Tensor | None:
-    """Return the storage of `z` as one dimension, or None where it has holes or overlaps."""
-    if z.is_contiguous():
-        return z.view(-1)
-    order = sorted(range(z.dim()), key=lambda d: (z.stride(d), z.size(d)), reverse=True)
-    dense = z.permute(order)
-    return dense.view(-1) if dense.is_contiguous() else None
-
-
-def _chunked(flat: Tensor, k: Constants) -> Tensor:
-    for start in range(0, flat.numel(), CHUNK):
-        formula_(flat[start : start + CHUNK], *k)
-    return flat
-
-
-@functools.cache
-def graph() -> Callable[..., Tensor]:
-    """Return `formula_` through torch.compile, once for all sizes: for accelerators."""
-    return torch.compile(formula_, dynamic=True)
+    x = torch.where(m > t, (m - s).clamp_min_(0), 0.0)
+    return torch.where(m.isfinite(), x, m)  # what is no number stays visible

@@ -89,7 +89,7 @@ class Random(Method):
                 continue
             order = torch.randperm(family.count, generator=self._generator(place))
             gone = order[max(1, round(stay * family.count)) :]
-            for slab in family.consumed:
-                if slab.tensor in tensors:
-                    index = slab.index[gone].reshape(-1)
-                    tensors[slab.tensor].index_fill_(slab.dim, index, 0.0)
+            for piece in family.consumed:
+                if piece.tensor in tensors:
+                    index = piece.index[gone].reshape(-1)
+                    tensors[piece.tensor].index_fill_(piece.dim, index, 0.0)

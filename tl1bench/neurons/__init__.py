@@ -6,14 +6,14 @@ compaction removes.
 """
 
 from tl1bench.neurons.anatomy import Anatomy
-from tl1bench.neurons.groups import Groups, Slab, Units, make_groups
+from tl1bench.neurons.groups import Groups, TensorSlice, Units, make_groups
 from tl1bench.neurons.units import SIDES, groups, units, weight_layers
 
 __all__ = [
     "SIDES",
     "Anatomy",
     "Groups",
-    "Slab",
+    "TensorSlice",
     "Units",
     "groups",
     "make_groups",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tl1bench.neurons.groups import Groups, Slab, Units, make_groups
+from tl1bench.neurons.groups import Groups, TensorSlice, Units, make_groups
 from tl1bench.neurons.units import groups, units
 
 
@@ -44,8 +44,8 @@ class Anatomy:
             "units": [
                 {
                     "count": family.count,
-                    "produced": [_plain(slab) for slab in family.produced],
-                    "consumed": [_plain(slab) for slab in family.consumed],
+                    "produced": [_plain(piece) for piece in family.produced],
+                    "consumed": [_plain(piece) for piece in family.consumed],
                     "removable": family.removable,
                 }
                 for family in self.units
@@ -54,7 +54,7 @@ class Anatomy:
                 {
                     "layer": block.layer,
                     "layers": block.layers,
-                    "slabs": [_plain(slab) for slab in block.slabs],
+                    "slices": [_plain(piece) for piece in block.slices],
                 }
                 for block in self.groups
             ],
@@ -68,8 +68,8 @@ class Anatomy:
             tuple(
                 Units(
                     family["count"],
-                    tuple(_slab(slab) for slab in family["produced"]),
-                    tuple(_slab(slab) for slab in family["consumed"]),
+                    tuple(_piece(piece) for piece in family["produced"]),
+                    tuple(_piece(piece) for piece in family["consumed"]),
                     family["removable"],
                 )
                 for family in content["units"]
@@ -78,7 +78,7 @@ class Anatomy:
                 make_groups(
                     block["layer"],
                     block["layers"],
-                    [_slab(slab) for slab in block["slabs"]],
+                    [_piece(piece) for piece in block["slices"]],
                     shapes,
                 )
                 for block in content["groups"]
@@ -86,15 +86,15 @@ class Anatomy:
         )
 
 
-def _plain(slab: Slab) -> dict[str, Any]:
+def _plain(piece: TensorSlice) -> dict[str, Any]:
     return {
-        "tensor": slab.tensor,
-        "dim": slab.dim,
-        "index": slab.index.tolist(),
-        "blocks": slab.blocks,
-        "flat": slab.flat,
+        "tensor": piece.tensor,
+        "dim": piece.dim,
+        "index": piece.index.tolist(),
+        "blocks": piece.blocks,
+        "flat": piece.flat,
     }
 
 
-def _slab(content: Mapping[str, Any]) -> Slab:
-    return Slab(**{**content, "index": torch.tensor(content["index"], dtype=torch.int64)})
+def _piece(content: Mapping[str, Any]) -> TensorSlice:
+    return TensorSlice(**{**content, "index": torch.tensor(content["index"], dtype=torch.int64)})

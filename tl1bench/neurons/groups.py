@@ -1,4 +1,4 @@
-"""Slabs of tensors, units, and the groups of weights that a penalty sees."""
+"""Slices of tensors, units, and the groups of weights that a penalty sees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Slab:
+class TensorSlice:
     """Where one family of units lives in one tensor.
 
     Axis `dim` of `tensor` (a name in named_parameters or named_buffers) is laid out by unit:
@@ -46,8 +46,8 @@ class Units:
     """
 
     count: int
-    produced: tuple[Slab, ...]
-    consumed: tuple[Slab, ...]
+    produced: tuple[TensorSlice, ...]
+    consumed: tuple[TensorSlice, ...]
     removable: bool
 
 
@@ -62,14 +62,14 @@ class Groups:
     layers: int
     count: int
     members: int
-    slabs: tuple[Slab, ...]
+    slices: tuple[TensorSlice, ...]
     _whole: tuple[bool, ...] = field(default=(), repr=False)
 
     def gather(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return the weights, one row a group: (count, members)."""
         parts = [
-            self._rows(slab, parameters[slab.tensor], whole)
-            for slab, whole in zip(self.slabs, self._whole, strict=True)
+            self._rows(piece, parameters[piece.tensor], whole)
+            for piece, whole in zip(self.slices, self._whole, strict=True)
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
@@ -77,52 +77,52 @@ class Groups:
     def scatter_(self, parameters: Mapping[str, Tensor], values: Tensor) -> None:
         """Write `values` (count, members) back to where `gather` reads them, in place."""
         start = 0
-        for slab, whole in zip(self.slabs, self._whole, strict=True):
-            home = parameters[slab.tensor]
-            view = slab.view(home)
-            width = slab.index.shape[1] * (view.numel() // _positions(slab, view))
+        for piece, whole in zip(self.slices, self._whole, strict=True):
+            home = parameters[piece.tensor]
+            view = piece.view(home)
+            width = piece.index.shape[1] * (view.numel() // _positions(piece, view))
             part = values[:, start : start + width]
             start += width
             if whole:
                 view.copy_(part.reshape(view.shape))
-            elif slab.blocks > 1:
-                first, second = _split(slab, view)
+            elif piece.blocks > 1:
+                first, second = _split(piece, view)
                 view[first, second] = part.reshape(-1, *view.shape[2:])
             else:
-                index = slab.index.reshape(-1).to(view.device)
+                index = piece.index.reshape(-1).to(view.device)
                 view.index_copy_(0, index, part.reshape(-1, *view.shape[1:]))
-            if slab.flat and not home.is_contiguous():  # flattening copied
+            if piece.flat and not home.is_contiguous():  # flattening copied
                 home.copy_(view.movedim(0, 1).reshape(home.shape))
 
-    def _rows(self, slab: Slab, tensor: Tensor, whole: bool) -> Tensor:
-        view = slab.view(tensor)
-        if not whole and slab.blocks > 1:
-            view = view[_split(slab, view)]
+    def _rows(self, piece: TensorSlice, tensor: Tensor, whole: bool) -> Tensor:
+        view = piece.view(tensor)
+        if not whole and piece.blocks > 1:
+            view = view[_split(piece, view)]
         elif not whole:
-            view = view.index_select(0, slab.index.reshape(-1).to(view.device))
+            view = view.index_select(0, piece.index.reshape(-1).to(view.device))
         return view.reshape(self.count, -1)
 
 
-def _positions(slab: Slab, view: Tensor) -> int:
-    return view.shape[0] * view.shape[1] if slab.blocks > 1 else view.shape[0]
+def _positions(piece: TensorSlice, view: Tensor) -> int:
+    return view.shape[0] * view.shape[1] if piece.blocks > 1 else view.shape[0]
 
 
-def _split(slab: Slab, view: Tensor) -> tuple[Tensor, Tensor]:
-    index = slab.index.reshape(-1).to(view.device)
+def _split(piece: TensorSlice, view: Tensor) -> tuple[Tensor, Tensor]:
+    index = piece.index.reshape(-1).to(view.device)
     return index // view.shape[1], index % view.shape[1]
 
 
 def make_groups(
-    layer: int, layers: int, slabs: Sequence[Slab], shapes: Mapping[str, torch.Size]
+    layer: int, layers: int, slices: Sequence[TensorSlice], shapes: Mapping[str, torch.Size]
 ) -> Groups:
-    """Make a block of groups from slabs of equal count; `shapes` are those of the parameters."""
+    """Make a block of groups from slices of equal count; `shapes` are those of the parameters."""
     members, whole = 0, []
-    for slab in slabs:
-        view = slab.view(torch.empty(shapes[slab.tensor], device="meta"))
-        positions = _positions(slab, view)
-        members += slab.index.shape[1] * (view.numel() // positions)
+    for piece in slices:
+        view = piece.view(torch.empty(shapes[piece.tensor], device="meta"))
+        positions = _positions(piece, view)
+        members += piece.index.shape[1] * (view.numel() // positions)
         whole.append(
-            slab.index.numel() == positions
-            and bool((slab.index.reshape(-1) == torch.arange(positions)).all())
+            piece.index.numel() == positions
+            and bool((piece.index.reshape(-1) == torch.arange(positions)).all())
         )
-    return Groups(layer, layers, slabs[0].index.shape[0], members, tuple(slabs), tuple(whole))
+    return Groups(layer, layers, slices[0].index.shape[0], members, tuple(slices), tuple(whole))

@@ -2,158 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tl1bench.kernels import build
-from tl1bench.kernels.tl1 import POINT, Packed
-from tl1bench.neurons import Slab
-
-# Eight rows at a time in float32, then double: a quarter of the traffic, error still below 1e-6.
-_SOURCE = (
-    POINT
-    + """
-void column_squares(const float *restrict w, long rows, long n, double *restrict out) {
-    long i = 0;
-    for (; i + 8 <= rows; i += 8) {
-        const float *restrict v = w + i * n;
-        for (long j = 0; j < n; j++) {
-            float a = v[j] * v[j] + v[j + n] * v[j + n];
-            float b = v[j + 2 * n] * v[j + 2 * n] + v[j + 3 * n] * v[j + 3 * n];
-            float c = v[j + 4 * n] * v[j + 4 * n] + v[j + 5 * n] * v[j + 5 * n];
-            float d = v[j + 6 * n] * v[j + 6 * n] + v[j + 7 * n] * v[j + 7 * n];
-            out[j] += (a + b) + (c + d);
-        }
-    }
-    for (; i < rows; i++)
-        for (long j = 0; j < n; j++) {
-            double v = w[i * n + j];
-            out[j] += v * v;
-        }
-}
-
-// Multiply each group by its factor and, if told, shrink what comes out, in one pass.
-static void shorten(
-    float *restrict w, long rows, long n, long width, const float *restrict factor,
-    const struct tl1 *then, float *restrict along
-) {
-    if (rows == 1 && width >= 64) {
-        for (long g = 0; g < n / width; g++) {
-            float *restrict v = w + g * width, f = factor[g];
-            if (then) {
-                struct tl1 k = *then;
-                for (long j = 0; j < width; j++)
-                    v[j] = tl1_point(v[j] * f, k);
-            } else
-                for (long j = 0; j < width; j++)
-                    v[j] *= f;
-        }
-        return;
-    }
-    for (long g = 0; g < n / width; g++)
-        for (long j = 0; j < width; j++)
-            along[g * width + j] = factor[g];
-    for (long i = 0; i < rows; i++) {
-        float *restrict v = w + i * n;
-        if (then) {
-            struct tl1 k = *then;
-            for (long j = 0; j < n; j++)
-                v[j] = tl1_point(v[j] * along[j], k);
-        } else
-            for (long j = 0; j < n; j++)
-                v[j] *= along[j];
-    }
-}
-
-void scale(
-    float *restrict w, long rows, long n, long width, const float *restrict factor,
-    const struct tl1 *then, float *restrict work
-) {
-    shorten(w, rows, n, width, factor, then, work);
-}
-
-void group_lasso(
-    float *restrict w, long rows, long n, long width, float amount, const struct tl1 *then,
-    double *restrict work
-) {
-    float *restrict factor = (float *)(work + n), *restrict along = factor + n;
-    if (rows > 1) {
-        for (long j = 0; j < n; j++)
-            work[j] = 0;
-        column_squares(w, rows, n, work);
-    }
-    for (long g = 0; g < n / width; g++) {
-        double total = 0;
-        const float *restrict v = w + g * width;
-        if (rows > 1) {
-            for (long j = 0; j < width; j++)
-                total += work[g * width + j];
-        } else {
-            float lane[16] = {0};
-            long j = 0;
-            for (; j + 16 <= width; j += 16)
-                for (long k = 0; k < 16; k++)
-                    lane[k] += v[j + k] * v[j + k];
-            for (; j < width; j++)
-                total += (double)v[j] * v[j];
-            for (long k = 0; k < 16; k++)
-                total += lane[k];
-        }
-        float norm = (float)sqrt(total);
-        factor[g] = norm > amount ? 1 - amount / norm : 0;
-    }
-    shorten(w, rows, n, width, factor, then, along);
-}
-"""
-)
-_ROWS = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long)
-_SQUARES = (*_ROWS, ctypes.c_void_p)
-_SCALE = (*_ROWS, ctypes.c_long, *[ctypes.c_void_p] * 3)
-_LASSO = (*_ROWS, ctypes.c_long, ctypes.c_float, *[ctypes.c_void_p] * 2)
-
-
-def column_squares(w: Tensor) -> Tensor:
-    """Return Σ w² of each column of a contiguous matrix; one pass where C can be had."""
-    if w.dtype == torch.float32 and w.device.type == "cpu" and w.dim() == 2:
-        kernel = build.function(_SOURCE, "column_squares", _SQUARES)
-        if kernel is not None:
-            out = torch.zeros(w.shape[1], dtype=torch.float64)
-            kernel(w.data_ptr(), *w.shape, out.data_ptr())
-            return out.float()
-    return w.square().sum(0)
-
-
-def layered(tensor: Tensor, dim: int) -> Tensor | None:
-    """Return a dense tensor as a view (outer, positions along `dim`, inner) of its memory.
-
-    None where the tensor has holes or overlaps.
-    """
-    order: Sequence[int] = range(tensor.dim())
-    if not tensor.is_contiguous():
-        order = sorted(order, key=lambda d: (tensor.stride(d), tensor.size(d)), reverse=True)
-    dense = tensor.permute(*order)
-    if not dense.is_contiguous():
-        return None
-    at = order.index(dim)
-    return dense.view(math.prod(dense.shape[:at]), dense.shape[at], -1)
+from tl1bench.kernels.group_lasso import column_squares
+from tl1bench.kernels.memory import layered, plain
+from tl1bench.neurons.groups import TensorSlice
 
 
 @dataclass(frozen=True, eq=False)
-class Span:
-    """One slab made ready for reductions.
+class SlicePart:
+    """One piece made ready for reductions.
 
     `blocks` > 0 sets the blocks of rows of a grouped convolution apart; `kept` are the axes that
     hold the positions, `gone` the others, both of the tensor so viewed; `whole` says that the
     index is every position in order.
     """
 
-    slab: Slab
+    piece: TensorSlice
     index: Tensor
     blocks: int
     kept: tuple[int, ...]
@@ -161,16 +31,16 @@ class Span:
     whole: bool
 
     @classmethod
-    def of(cls, slab: Slab, tensor: Tensor) -> Span:
-        """Prepare `slab` of `tensor`; the index moves to the tensor's device."""
-        blocks = slab.blocks if slab.blocks > 1 and slab.dim == 1 else 0
+    def of(cls, piece: TensorSlice, tensor: Tensor) -> SlicePart:
+        """Prepare `piece` of `tensor`; the index moves to the tensor's device."""
+        blocks = piece.blocks if piece.blocks > 1 and piece.dim == 1 else 0
         axes = range(tensor.dim() + bool(blocks))
-        kept = tuple(axes[1:]) if slab.flat else (0, 2) if blocks else (slab.dim,)
-        index = slab.index.to(tensor.device)
-        span = cls(slab, index, blocks, kept, tuple(d for d in axes if d not in kept), False)
-        sizes = span.view(tensor).shape
+        kept = tuple(axes[1:]) if piece.flat else (0, 2) if blocks else (piece.dim,)
+        index = piece.index.to(tensor.device)
+        part = cls(piece, index, blocks, kept, tuple(d for d in axes if d not in kept), False)
+        sizes = part.view(tensor).shape
         every = torch.arange(math.prod(sizes[d] for d in kept), device=index.device)
-        return dataclasses.replace(span, whole=torch.equal(index.reshape(-1), every))
+        return dataclasses.replace(part, whole=torch.equal(index.reshape(-1), every))
 
     def view(self, tensor: Tensor) -> Tensor:
         """Return the tensor with the blocks of rows apart, where there are any."""
@@ -195,7 +65,9 @@ class Span:
         if outer == 1:
             found: Tensor = torch.linalg.vector_norm(layers[0], dim=1, dtype=dtype)
             return found.square_()
-        found = column_squares(layers.view(outer, positions * inner).to(dtype))
+        matrix = layers.view(outer, positions * inner).to(dtype)
+        squares = column_squares(matrix)
+        found = matrix.square().sum(0) if squares is None else squares
         return found if inner == 1 else found.view(positions, inner).sum(1)
 
     def scale_(self, tensor: Tensor, factor: Tensor) -> None:
@@ -219,44 +91,9 @@ class Span:
             layers.view(outer, positions * inner).mul_(long)
 
 
-def group_lasso_(span: Span, tensor: Tensor, amount: float, then: Packed | None = None) -> bool:
-    """Shorten the groups of one span by `amount`, and shrink the weights by TL1 `then`, in C.
-
-    A step of training asks for it layer by layer: in torch a dozen small operations cost more than
-    the weights of a small layer, and each pass over a large one waits for memory. False where it
-    cannot be, and then nothing was done.
-    """
-    rows = rows_of(span, tensor)
-    kernel = build.function(_SOURCE, "group_lasso", _LASSO) if rows is not None else None
-    if rows is None or kernel is None:
-        return False
-    n = rows.shape[1]
-    work = torch.empty(2 * n, dtype=torch.float64)
-    kernel(rows.data_ptr(), *rows.shape, n // len(span.index), amount, then, work.data_ptr())
-    return True
-
-
-def scale_and_shrink_(span: Span, tensor: Tensor, factor: Tensor, then: Packed) -> bool:
-    """Multiply each group's part by its factor and shrink the weights by TL1 `then`, in C.
-
-    False where it cannot be, and then nothing was done.
-    """
-    rows = rows_of(span, tensor)
-    kernel = build.function(_SOURCE, "scale", _SCALE) if rows is not None else None
-    if rows is None or kernel is None:
-        return False
-    n = rows.shape[1]
-    work, factor = torch.empty(n), factor.float().contiguous()
-    width = n // len(span.index)
-    kernel(rows.data_ptr(), *rows.shape, width, factor.data_ptr(), then, work.data_ptr())
-    return True
-
-
-def rows_of(span: Span, tensor: Tensor) -> Tensor | None:
+def rows_of(part: SlicePart, tensor: Tensor) -> Tensor | None:
     """Return the tensor as a matrix in whose rows each group is one stretch, for C to walk over."""
-    if not span.whole or len(span.kept) > 1 or not tensor.numel():
+    if not part.whole or len(part.kept) > 1 or not plain(tensor):
         return None
-    if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
-        return None
-    layers = layered(tensor, span.kept[0])
+    layers = layered(tensor, part.kept[0])
     return None if layers is None else layers.view(layers.shape[0], -1)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
-from tl1bench.neurons.groups import Groups, Slab, Units, make_groups
+from tl1bench.neurons.groups import Groups, TensorSlice, Units, make_groups
 from tl1bench.tracing.analysis import Analysis, analyse
 from tl1bench.tracing.channels import Ints
 from tl1bench.tracing.graph import trace
@@ -52,9 +52,9 @@ def units(model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> tupl
     stays = _stays(state, classes, named)
     families = []
     for labels, parts in _families(slots, classes):
-        slabs = [(slot, _slab(state, slot, index)) for slot, index in parts]
-        produced = tuple(s for slot, s in slabs if slot.role in ("produced", "both"))
-        consumed = tuple(s for slot, s in slabs if slot.role in ("consumed", "both"))
+        slices = [(slot, _piece(state, slot, index)) for slot, index in parts]
+        produced = tuple(s for slot, s in slices if slot.role in ("produced", "both"))
+        consumed = tuple(s for slot, s in slices if slot.role in ("consumed", "both"))
         for removable in (False, True):
             chosen = np.flatnonzero(stays[labels] != removable)
             if len(chosen):
@@ -92,7 +92,7 @@ def groups(
     state = _analyse(model, example_inputs)
     classes, slots = state.channels.classes(), _slots(state, set(shapes))
     place = {name: i for i, name in enumerate(names)}
-    blocks: list[tuple[int, list[Slab]]] = []
+    blocks: list[tuple[int, list[TensorSlice]]] = []
     covered: set[tuple[str, str]] = set()
     for wanted, roles in (("outgoing", ("consumed", "both")), ("incoming", ("produced", "both"))):
         chosen = [
@@ -103,24 +103,24 @@ def groups(
         ]  # fmt: skip
         covered |= {(state.traced.names[slot.tensor], wanted) for slot in chosen}
         for _, parts in _families(chosen, classes):
-            slabs = [_slab(state, slot, index) for slot, index in parts]
-            blocks.append((min(place[s.tensor] for s in slabs), slabs))
+            slices = [_piece(state, slot, index) for slot, index in parts]
+            blocks.append((min(place[s.tensor] for s in slices), slices))
     for name, own in zip(names, sides, strict=True):
-        blocks += [(place[name], [slab]) for slab in _alone(name, own, shapes[name], covered)]
+        blocks += [(place[name], [piece]) for piece in _alone(name, own, shapes[name], covered)]
     blocks.sort(key=lambda block: block[0])
-    return tuple(make_groups(layer, len(names), slabs, shapes) for layer, slabs in blocks)
+    return tuple(make_groups(layer, len(names), slices, shapes) for layer, slices in blocks)
 
 
 def _alone(
     name: str, side: str, shape: torch.Size, covered: set[tuple[str, str]]
-) -> Iterable[Slab]:
+) -> Iterable[TensorSlice]:
     """Yield groups of a layer by itself: `as_coded`, or a layer that the analysis did not reach."""
     if side == "as_coded":
-        yield Slab(name, 1, torch.arange(shape[1:].numel())[:, None], flat=True)
+        yield TensorSlice(name, 1, torch.arange(shape[1:].numel())[:, None], flat=True)
         return
     for wanted, dim in (("outgoing", 1), ("incoming", 0)):
         if side in (wanted, "both") and (name, wanted) not in covered:
-            yield Slab(name, dim, torch.arange(shape[dim])[:, None])
+            yield TensorSlice(name, dim, torch.arange(shape[dim])[:, None])
 
 
 def _analyse(model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> Analysis:
@@ -192,9 +192,13 @@ def _families(slots: Sequence[Slot], classes: Ints) -> list[tuple[Ints, list[tup
     return families
 
 
-def _slab(state: Analysis, slot: Slot, index: Ints) -> Slab:
-    return Slab(state.traced.names[slot.tensor], slot.dim, torch.from_numpy(index), slot.blocks)
+def _piece(state: Analysis, slot: Slot, index: Ints) -> TensorSlice:
+    return TensorSlice(
+        state.traced.names[slot.tensor], slot.dim, torch.from_numpy(index), slot.blocks
+    )
 
 
-def _pick(slabs: tuple[Slab, ...], chosen: Ints) -> tuple[Slab, ...]:
-    return tuple(Slab(s.tensor, s.dim, s.index[torch.from_numpy(chosen)], s.blocks) for s in slabs)
+def _pick(slices: tuple[TensorSlice, ...], chosen: Ints) -> tuple[TensorSlice, ...]:
+    return tuple(
+        TensorSlice(s.tensor, s.dim, s.index[torch.from_numpy(chosen)], s.blocks) for s in slices
+    )

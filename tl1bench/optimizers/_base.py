@@ -1,7 +1,7 @@
 """What every proximal optimiser shares: penalised weights, groups, λ ramp, frozen zeros.
 
 A step is a gradient step of the loss alone (plus weight decay), then the prox of the penalty on
-the penalised weights, layer by layer and stage by stage, at the current learning rate.
+the penalised weights, layer by layer and part by part, at the current learning rate.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers._places import Block, Operation, Whole, joined, key_of
-from tl1bench.penalties import Elementwise, Penalty
+from tl1bench.optimizers._places import GroupPlace, Operation, key_of, places
+from tl1bench.penalties import Penalty
 from tl1bench.penalties._base import Step
 
+Sides: TypeAlias = str | Sequence[str] | Sequence[neurons.Groups]
 Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
 Parameters: TypeAlias = nn.Module | Iterable[Tensor] | Iterable[dict[str, Any]]
 
@@ -49,6 +50,8 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         c_l, one for each weight layer; 1 by default.
     weight_decay
         ℓ2 coefficient added to the gradient of every parameter.
+    own
+        What an optimiser keeps in its `param_groups` besides.
 
     Raises
     ------
@@ -72,59 +75,38 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         lr: float,
         momentum: float = 0.9,
         example_inputs: Inputs | None = None,
-        groups: str | Sequence[str] | Sequence[neurons.Groups] = "outgoing",
+        groups: Sides = "outgoing",
         layer_weights: Sequence[float] | None = None,
         weight_decay: float = 0.0,
-        **defaults: Any,
+        own: Mapping[str, Any] | None = None,
     ) -> None:
-        if not lr >= 0:
-            raise ConfigError(f"lr is {lr!r}; give a number ≥ 0.")
-        if not 0 <= momentum < 1:
-            raise ConfigError(f"momentum is {momentum!r}; give a number in [0, 1).")
-        if not weight_decay >= 0:
-            raise ConfigError(f"weight_decay is {weight_decay!r}; give a number ≥ 0.")
+        _check_numbers(lr, momentum, weight_decay)
         self.penalty = penalty
         trained, self._penalised = _split(model)
-        super().__init__(
-            trained,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "weight_decay": weight_decay,
-                "lam_scale": 1.0,
-                "frozen": False,
-                "members": {},
-                **defaults,
-            },
-        )
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "lam_scale": 1.0,
+            "frozen": False,
+            "members": {},
+        }
+        super().__init__(trained, {**defaults, **(own or {})})
         count = len(self._penalised)
-        self.layer_weights = tuple(layer_weights) if layer_weights is not None else (1.0,) * count
-        if len(self.layer_weights) != count or any(not c >= 0 for c in self.layer_weights):
-            raise ConfigError(
-                f"layer_weights is {list(self.layer_weights)}; give {count} numbers ≥ 0, "
-                "one for each weight layer."
-            )
+        self.layer_weights = _layer_weights(layer_weights, count)
         self._layers = [penalty.at_layer(i, count) for i in range(count)]
-        self.needs_groups = any(not s.elementwise for p in self._layers for s in p.stages())
+        parts = [part for layer in self._layers for part in layer.composition()]
         if self.metric:
-            for stage in (s for p in self._layers for s in p.stages() if not s.diagonal):
-                stage.scalar_step(torch.zeros(2))
-        found: tuple[neurons.Groups, ...] = ()
-        if self.needs_groups:
-            given = tuple(block for block in groups if isinstance(block, neurons.Groups))
-            if not isinstance(model, nn.Module) or (example_inputs is None and not given):
-                raise ConfigError(
-                    "this penalty acts on groups of weights: give the optimizer the network "
-                    "itself and example_inputs=x to find them with."
-                )
-            found = given or _traced(model, example_inputs, groups)
-        self.regroup(found)
+            for part in parts:
+                part.check_diagonal()
+        self.needs_groups = any(not part.elementwise for part in parts)
+        self.regroup(_found_groups(model, example_inputs, groups) if self.needs_groups else ())
 
     def regroup(self, groups: Sequence[neurons.Groups]) -> None:
         """Take the groups of a network whose parameters (and state) were sliced in place.
 
         s_g stays that of the original network: a block keeps its first size, found by where its
-        slabs lie.
+        slices lie.
         """
         self.groups = tuple(groups)
         original: dict[str, list[int]] = self.param_groups[0]["members"]
@@ -163,8 +145,8 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
     def penalty_value(self) -> Tensor:
         """Return Σ_l c_l P_l(W_l) at the current λ, its ramp included: a scalar."""
         values = [
-            factor * place.value(stage, self._penalised)
-            for stage, factor, place in self._current(self.lam_scale)
+            factor * place.value(part, self._penalised)
+            for part, factor, place in self._current(self.lam_scale)
         ]
         return torch.stack(values).sum() if values else torch.zeros(())
 
@@ -196,20 +178,20 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
             held = {n: self.state[p]["mask"] for n, p in self._penalised.items() if p.requires_grad}
             torch._foreach_mul_([tensors[n] for n in held], list(held.values()))
             return
-        for stage, factor, place in self._current(self.lam_scale):
-            if stage.lam * factor > 0:
-                place.prox_(stage, tensors, steps, factor)
+        for part, factor, place in self._current(self.lam_scale):
+            if part.lam * factor > 0:
+                place.prox_(part, tensors, steps, factor)
 
     def _current(self, scale: float) -> Iterator[Operation]:
-        """Yield each stage with λ scaled, either in the factor on its step or in itself."""
-        for stage, weight, place in self._operations:
-            if stage.homogeneous:
-                yield stage, weight * scale, place
+        """Yield each operation with λ scaled: in the factor on its step, or in the penalty."""
+        for part, weight, place in self._operations:
+            if part.homogeneous:
+                yield part, weight * scale, place
             else:
-                yield stage.with_lam(stage.lam * scale), weight, place
+                yield part.with_lam(part.lam * scale), weight, place
 
     def _bind(self) -> None:
-        """List what the prox does, in order: stage by stage, each on all layers."""
+        """List what the prox does, in order: part by part, each on all layers."""
         original: Mapping[str, Sequence[int]] = self.param_groups[0]["members"]
         seen: Counter[str] = Counter()
         blocks = []
@@ -218,16 +200,30 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
             sizes = original.get(key, [groups.members])
             members = sizes[min(seen[key], len(sizes) - 1)]
             seen[key] += 1
-            blocks.append((groups.layer, Block.of(groups, self._penalised, members)))
-        wholes = [(i, Whole(name)) for i, name in enumerate(self._penalised)]
-        stages = [p.stages() for p in self._layers]
-        self._operations: list[Operation] = joined(
-            [
-                (stages[i][turn], self.layer_weights[i], place)
-                for turn in range(len(stages[0]) if stages else 0)
-                for i, place in (wholes if isinstance(stages[0][turn], Elementwise) else blocks)
-            ]
+            blocks.append((groups.layer, GroupPlace.of(groups, self._penalised, members)))
+        self._operations: list[Operation] = places(
+            self._layers, self.layer_weights, blocks, tuple(self._penalised)
         )
+
+
+def _check_numbers(lr: float, momentum: float, weight_decay: float) -> None:
+    if not lr >= 0:
+        raise ConfigError(f"lr is {lr!r}; give a number ≥ 0.")
+    if not 0 <= momentum < 1:
+        raise ConfigError(f"momentum is {momentum!r}; give a number in [0, 1).")
+    if not weight_decay >= 0:
+        raise ConfigError(f"weight_decay is {weight_decay!r}; give a number ≥ 0.")
+
+
+def _layer_weights(given: Sequence[float] | None, count: int) -> tuple[float, ...]:
+    """Return c_l of each of `count` layers."""
+    weights = tuple(given) if given is not None else (1.0,) * count
+    if len(weights) != count or any(not c >= 0 for c in weights):
+        raise ConfigError(
+            f"layer_weights is {list(weights)}; give {count} numbers ≥ 0, "
+            "one for each weight layer."
+        )
+    return weights
 
 
 def _split(model: Parameters) -> tuple[list[Any], dict[str, nn.Parameter]]:
@@ -242,10 +238,19 @@ def _split(model: Parameters) -> tuple[list[Any], dict[str, nn.Parameter]]:
     return given, {str(i): p for i, p in enumerate(flat) if p.dim() >= 2}
 
 
-def _traced(
-    model: nn.Module, example_inputs: Inputs | None, sides: Any
+def _found_groups(
+    model: Parameters, example_inputs: Inputs | None, groups: Sides
 ) -> tuple[neurons.Groups, ...]:
-    assert example_inputs is not None
+    """Return the groups as given, else those of the traced network seen from the sides given."""
+    given = tuple(block for block in groups if isinstance(block, neurons.Groups))
+    if not isinstance(model, nn.Module) or (example_inputs is None and not given):
+        raise ConfigError(
+            "this penalty acts on groups of weights: give the optimizer the network "
+            "itself and example_inputs=x to find them with."
+        )
+    if given or example_inputs is None:
+        return given
+    sides: Any = groups
     try:
         return neurons.groups(model, example_inputs, sides)
     except ValueError as error:

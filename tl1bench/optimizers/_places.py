@@ -1,4 +1,8 @@
-"""Proxes of groups of weights and of whole weight tensors where they lie, without copies."""
+"""Where proxes act: groups of weights and whole weight tensors, where they lie, without copies.
+
+No penalty is known by name here: each offers its own prox in place, and says by `fuses` with which
+other one it can act in one pass.
+"""
 
 from __future__ import annotations
 
@@ -10,196 +14,244 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from tl1bench.kernels import diagonal
+from tl1bench.kernels import group_lasso
 from tl1bench.neurons import Groups
-from tl1bench.neurons.parts import Span, group_lasso_, rows_of, scale_and_shrink_
+from tl1bench.neurons.parts import SlicePart, rows_of
 from tl1bench.penalties import Elementwise, Penalty, Radial
 from tl1bench.penalties._base import Step
-from tl1bench.penalties.group_lasso import GroupLasso
-from tl1bench.penalties.tl1 import TransformedL1
 
 Steps: TypeAlias = Mapping[str, Step]
 
 
 def key_of(block: Groups) -> str:
-    """Return what names a block while its sizes change: where its slabs lie."""
-    return " ".join(f"{s.tensor}:{s.dim}:{s.flat:d}" for s in block.slabs)
+    """Return what names a block while its sizes change: where its slices lie."""
+    return " ".join(f"{s.tensor}:{s.dim}:{s.flat:d}" for s in block.slices)
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class GroupPlace:
     """Groups that share a layer and a size; `members` is their size in the original network."""
 
     groups: Groups
-    spans: tuple[Span, ...]
+    parts: tuple[SlicePart, ...]
     members: int
 
     @classmethod
-    def of(cls, groups: Groups, tensors: Mapping[str, Tensor], members: int) -> Block:
+    def of(cls, groups: Groups, tensors: Mapping[str, Tensor], members: int) -> GroupPlace:
         """Prepare `groups` of the tensors named."""
-        spans = tuple(Span.of(slab, tensors[slab.tensor]) for slab in groups.slabs)
-        return cls(groups, spans, members)
+        parts = tuple(SlicePart.of(piece, tensors[piece.tensor]) for piece in groups.slices)
+        return cls(groups, parts, members)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors in which the groups lie, one for each part."""
+        return tuple(part.piece.tensor for part in self.parts)
 
     def prox_(
-        self, stage: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+        self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
     ) -> None:
-        """Apply the prox of `stage` with the named steps times `factor`, in place."""
-        scale = stage.scale_for(self.members)
-        step = steps[self.spans[0].slab.tensor]
-        if not isinstance(step, Tensor) and step == 0:
-            return
-        if isinstance(step, Tensor):
+        """Apply the prox of `penalty` with the named steps times `factor`, in place."""
+        scale = penalty.scale_for(self.members)
+        step = steps[self.names[0]]
+        if not isinstance(step, Tensor):
+            if step == 0 or self._by_kernel(penalty, tensors, step, factor):
+                return
+            if isinstance(penalty, Radial):
+                shorter = self.factors(penalty, tensors, step * factor)
+                for part, name in zip(self.parts, self.names, strict=True):
+                    part.scale_(tensors[name], shorter)
+                return
+        else:
             each = {n: s for n, s in steps.items() if isinstance(s, Tensor)}
-            amount = factor * stage.lam * scale
-            if type(stage) is GroupLasso and self._in_metric(tensors, each, amount):
+            if self._by_kernel(penalty, tensors, each, factor):
                 return
             step = self.groups.gather(each)
-        elif isinstance(stage, Radial):
-            if type(stage) is GroupLasso and len(self.spans) == 1:  # not what others derive
-                span, amount = self.spans[0], step * factor * stage.lam * scale
-                if group_lasso_(span, tensors[span.slab.tensor], amount):
-                    return
-            shorter = self.factors(stage, tensors, step * factor)
-            for span in self.spans:
-                span.scale_(tensors[span.slab.tensor], shorter)
-            return
         z = self.groups.gather(tensors)
-        self.groups.scatter_(tensors, stage.prox(z, step * factor, scale))
+        self.groups.scatter_(tensors, penalty.prox(z, step * factor, scale))
 
-    def _in_metric(
-        self, tensors: Mapping[str, Tensor], steps: Mapping[str, Tensor], amount: float
+    def _by_kernel(
+        self,
+        penalty: Penalty,
+        tensors: Mapping[str, Tensor],
+        steps: float | Mapping[str, Tensor],
+        factor: float,
     ) -> bool:
-        """Apply group lasso in the metric of the steps in C; False where that cannot be."""
-        weights, widths = [], []
-        for span in self.spans:
-            w, step = tensors[span.slab.tensor], steps[span.slab.tensor]
-            rows = rows_of(span, w)
-            if rows is None or step.dtype != w.dtype or step.stride() != w.stride():
+        """Apply the penalty's own prox in place; False where that cannot be."""
+        rows = self._rows(tensors)
+        if rows is None:
+            return False
+        each: float | list[Tensor] = 0.0
+        if isinstance(steps, float):
+            each = steps
+        else:
+            named = [steps[name] for name in self.names]
+            if any(
+                s.stride() != tensors[n].stride() for s, n in zip(named, self.names, strict=True)
+            ):
                 return False
-            along = rows_of(span, step)
-            assert along is not None
-            weights.append(rows)
-            widths.append(along)
-        return diagonal.group_lasso_(weights, widths, len(self.spans[0].index), amount)
+            along = self._rows(steps)
+            if along is None:
+                return False
+            each = along
+        scale = penalty.scale_for(self.members)
+        return penalty.prox_rows_(rows, len(self.parts[0].index), each, factor, scale)
 
-    def factors(self, stage: Radial, tensors: Mapping[str, Tensor], step: float) -> Tensor:
-        """Return what the prox of `stage` with `step` multiplies each group by."""
-        squares = [span.squares(tensors[span.slab.tensor]) for span in self.spans]
+    def _rows(self, tensors: Mapping[str, Tensor]) -> list[Tensor] | None:
+        """Return each part as a matrix for kernels; None where one is not laid out so."""
+        found = []
+        for part, name in zip(self.parts, self.names, strict=True):
+            rows = rows_of(part, tensors[name])
+            if rows is None:
+                return None
+            found.append(rows)
+        return found
+
+    def factors(self, penalty: Radial, tensors: Mapping[str, Tensor], step: float) -> Tensor:
+        """Return what the prox of `penalty` with `step` multiplies each group by."""
+        squares = [p.squares(tensors[n]) for p, n in zip(self.parts, self.names, strict=True)]
         total = squares[0] if len(squares) == 1 else torch.stack(squares).sum(0)
-        return stage.factor(total.sqrt(), step, stage.scale_for(self.members))
+        return penalty.factor(total.sqrt(), step, penalty.scale_for(self.members))
 
-    def value(self, stage: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Return the value of `stage` on all these groups."""
-        return stage.value(self.groups.gather(tensors), stage.scale_for(self.members)).sum()
+    def value(self, penalty: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return the value of `penalty` on all these groups."""
+        return penalty.value(self.groups.gather(tensors), penalty.scale_for(self.members)).sum()
 
 
 @dataclass(frozen=True)
-class Whole:
+class TensorPlace:
     """A weight tensor, every element by itself."""
 
     name: str
 
     def prox_(
-        self, stage: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+        self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
     ) -> None:
-        """Apply the prox of elementwise `stage` with the named steps times `factor`, in place."""
-        assert isinstance(stage, Elementwise)
-        w, step = tensors[self.name], steps[self.name]
-        if (
-            isinstance(step, Tensor)
-            and type(stage) is TransformedL1
-            and diagonal.tl1_(w, step, factor * stage.lam, stage.a)
-        ):
-            return
+        """Apply the prox of elementwise `penalty` with the named steps times `factor`."""
+        step = steps[self.name]
         if isinstance(step, Tensor) or step > 0:
-            stage.prox_(w, step * factor)
+            penalty.prox_(tensors[self.name], step, factor)
 
-    def value(self, stage: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Return the value of `stage` on all elements."""
-        return stage.value(tensors[self.name].reshape(1, -1)).sum()
+    def value(self, penalty: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return the value of `penalty` on all elements."""
+        return penalty.value(tensors[self.name].reshape(1, -1)).sum()
 
 
 @dataclass(frozen=True, eq=False)
-class BlockThenWeights:
-    """A block under group lasso, and then the weights in it under transformed ℓ1.
+class FusedPlace:
+    """Groups under a radial penalty, and then the weights in them under its elementwise partner.
 
     A large layer waits for memory: shortening its groups and shrinking its weights in one pass
     reads and writes it once less. Where C cannot go, one happens after the other.
     """
 
-    block: Block
-    elements: tuple[TransformedL1, ...]  # that of each span's tensor
+    groups: GroupPlace
+    elements: tuple[Penalty, ...]  # that of each part's tensor
 
     def prox_(
-        self, stage: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+        self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
     ) -> None:
         """Apply both proxes with the named steps times `factor`, in place."""
-        assert isinstance(stage, GroupLasso)
-        if not self._in_one_pass(stage, tensors, steps, factor):
-            self.block.prox_(stage, tensors, steps, factor)
-            for whole, element in self._weights():
-                whole.prox_(element, tensors, steps, factor)
+        if not self._in_one_pass(penalty, tensors, steps, factor):
+            self.groups.prox_(penalty, tensors, steps, factor)
+            for place, element in self._weights():
+                place.prox_(element, tensors, steps, factor)
 
-    def value(self, stage: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
+    def value(self, penalty: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return the value of both penalties."""
-        apart = [whole.value(element, tensors) for whole, element in self._weights()]
-        return self.block.value(stage, tensors) + torch.stack(apart).sum()
+        apart = [place.value(element, tensors) for place, element in self._weights()]
+        return self.groups.value(penalty, tensors) + torch.stack(apart).sum()
 
-    def _weights(self) -> Iterator[tuple[Whole, TransformedL1]]:
-        for span, element in zip(self.block.spans, self.elements, strict=True):
-            yield Whole(span.slab.tensor), element
+    def _weights(self) -> Iterator[tuple[TensorPlace, Penalty]]:
+        for name, element in zip(self.groups.names, self.elements, strict=True):
+            yield TensorPlace(name), element
 
     def _in_one_pass(
-        self, stage: GroupLasso, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+        self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
     ) -> bool:
-        spans = self.block.spans
-        step = steps[spans[0].slab.tensor]
-        if isinstance(step, Tensor) or step == 0:
+        parts, step = self.groups.parts, steps[self.groups.names[0]]
+        if isinstance(step, Tensor) or step == 0 or not isinstance(penalty, Radial):
             return False
-        constants = [element.packed(steps[w.name], factor) for w, element in self._weights()]
-        if not all(constants):
+        packed = [element.packed(steps[w.name], factor) for w, element in self._weights()]
+        if not all(packed):
             return False
-        if len(spans) == 1:
-            amount = step * factor * stage.lam * stage.scale_for(self.block.members)
-            return group_lasso_(spans[0], tensors[spans[0].slab.tensor], amount, constants[0])
-        shorter = self.block.factors(stage, tensors, step * factor)
-        for span, (whole, element), k in zip(spans, self._weights(), constants, strict=True):
-            assert k is not None
-            if not scale_and_shrink_(span, tensors[whole.name], shorter, k):
-                span.scale_(tensors[whole.name], shorter)
-                whole.prox_(element, tensors, steps, factor)
+        if len(parts) == 1:
+            rows = rows_of(parts[0], tensors[self.groups.names[0]])
+            scale = penalty.scale_for(self.groups.members)
+            count = len(parts[0].index)
+            return rows is not None and penalty.prox_rows_(
+                [rows], count, step, factor, scale, packed[0]
+            )
+        shorter = self.groups.factors(penalty, tensors, step * factor)
+        for part, (place, element), then in zip(parts, self._weights(), packed, strict=True):
+            rows = rows_of(part, tensors[place.name])
+            if rows is None or then is None or not group_lasso.scale_(rows, shorter, then):
+                part.scale_(tensors[place.name], shorter)
+                place.prox_(element, tensors, steps, factor)
         return True
 
 
-Place: TypeAlias = Block | Whole | BlockThenWeights
+Place: TypeAlias = GroupPlace | TensorPlace | FusedPlace
 Operation: TypeAlias = tuple[Penalty, float, Place]
 """A penalty, the factor on its step, and where it acts."""
 
 
-def joined(operations: Sequence[Operation]) -> list[Operation]:
+def fused(operations: Sequence[Operation]) -> list[Operation]:
     """Return operations that do the same in fewer passes over the weights.
 
-    Group lasso on a block and, after it, transformed ℓ1 on all of its tensors become one, unless
-    another block has a part in one of these.
+    A penalty on groups and, after it, the elementwise one that it `fuses` with on all of their
+    tensors become one, unless other groups have a part in one of these.
     """
-    blocks = [place for _, _, place in operations if isinstance(place, Block)]
-    shares = Counter(span.slab.tensor for block in blocks for span in block.spans)
+    groups = [place for _, _, place in operations if isinstance(place, GroupPlace)]
+    shares = Counter(name for place in groups for name in place.names)
     last = {
-        place.name: (turn, stage.with_lam(stage.lam * weight))
-        for turn, (stage, weight, place) in enumerate(operations)
-        if isinstance(place, Whole) and type(stage) is TransformedL1
+        place.name: (turn, penalty.with_lam(penalty.lam * weight))
+        for turn, (penalty, weight, place) in enumerate(operations)
+        if isinstance(place, TensorPlace)
     }
     found: list[Operation] = []
     done: set[int] = set()
-    for turn, (stage, weight, place) in enumerate(operations):
+    for turn, (penalty, weight, place) in enumerate(operations):
         if turn in done:
             continue
-        if isinstance(place, Block) and type(stage) is GroupLasso and stage.lam * weight > 0:
-            names = [span.slab.tensor for span in place.spans]
-            if all(shares[n] == 1 and last.get(n, (-1,))[0] > turn for n in names):
-                then = BlockThenWeights(place, tuple(last[n][1] for n in names))
-                found.append((stage.with_lam(stage.lam * weight), 1.0, then))
-                done.update(last[n][0] for n in names)
+        if isinstance(place, GroupPlace) and penalty.fuses and penalty.lam * weight > 0:
+            partners = [last.get(name, (-1, penalty)) for name in place.names]
+            if all(
+                shares[name] == 1 and after > turn and element.fuses == penalty.fuses
+                for name, (after, element) in zip(place.names, partners, strict=True)
+            ):
+                both = FusedPlace(place, tuple(element for _, element in partners))
+                found.append((penalty.with_lam(penalty.lam * weight), 1.0, both))
+                done.update(after for after, _ in partners)
                 continue
-        found.append((stage, weight, place))
+        found.append((penalty, weight, place))
     return found
+
+
+def places(
+    layers: Sequence[Penalty],
+    layer_weights: Sequence[float],
+    groups: Sequence[tuple[int, GroupPlace]],
+    names: Sequence[str],
+) -> list[Operation]:
+    """Return what the prox of a step does, in order: part by part of the penalty, on all layers.
+
+    Parameters
+    ----------
+    layers
+        The penalty of each weight layer.
+    layer_weights
+        c_l of each.
+    groups
+        The groups, each with its layer.
+    names
+        The penalised tensors in layer order.
+    """
+    tensors = [(i, TensorPlace(name)) for i, name in enumerate(names)]
+    turns = [penalty.composition() for penalty in layers]
+    return fused(
+        [
+            (turns[i][turn], layer_weights[i], place)
+            for turn in range(len(turns[0]) if turns else 0)
+            for i, place in (tensors if isinstance(turns[0][turn], Elementwise) else groups)
+        ]
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers._base import Parameters, ProximalOptimizer
+from tl1bench.optimizers._base import Inputs, Parameters, ProximalOptimizer, Sides
 from tl1bench.penalties import Penalty
 from tl1bench.penalties._base import Step
 
@@ -40,17 +41,27 @@ class ProximalAdam(ProximalOptimizer):
         penalty: Penalty,
         lr: float,
         momentum: float = 0.9,
-        *args: Any,
+        example_inputs: Inputs | None = None,
+        groups: Sides = "outgoing",
+        layer_weights: Sequence[float] | None = None,
+        weight_decay: float = 0.0,
         beta2: float = 0.999,
         eps: float = 1e-8,
-        **options: Any,
     ) -> None:
         if not 0 <= beta2 < 1:
             raise ConfigError(f"beta2 is {beta2!r}; give a number in [0, 1).")
         if not eps > 0:
             raise ConfigError(f"eps is {eps!r}; give a number > 0.")
         super().__init__(
-            model, penalty, lr, momentum, *args, beta2=beta2, eps=eps, taken=0, **options
+            model,
+            penalty,
+            lr,
+            momentum=momentum,
+            example_inputs=example_inputs,
+            groups=groups,
+            layer_weights=layer_weights,
+            weight_decay=weight_decay,
+            own={"beta2": beta2, "eps": eps, "taken": 0},
         )
 
     def _step(self) -> None:

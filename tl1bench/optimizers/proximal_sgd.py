@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
-from tl1bench.kernels import build
-from tl1bench.kernels.tl1 import flat_view
-from tl1bench.optimizers._base import Parameters, ProximalOptimizer
+from tl1bench.kernels import momentum as in_one_pass
+from tl1bench.optimizers._base import Inputs, Parameters, ProximalOptimizer, Sides
 from tl1bench.penalties import Penalty
 
 FORMS = ("averaged", "heavy_ball")
-# From this size on memory is what a step waits for, and one pass over it is worth a call of C.
-LARGE = 1 << 15
-_SOURCE = """
-void averaged_step(
-    float *restrict v, const float *restrict g, float *restrict w, long n, float share, float lr
-) {
-    for (long i = 0; i < n; i++) {
-        v[i] += share * (g[i] - v[i]);
-        w[i] -= lr * v[i];
-    }
-}
-"""
-_ARGUMENTS = (*[ctypes.c_void_p] * 3, ctypes.c_long, *[ctypes.c_float] * 2)
 
 
 class ProximalSGD(ProximalOptimizer):
@@ -56,16 +41,27 @@ class ProximalSGD(ProximalOptimizer):
         penalty: Penalty,
         lr: float,
         momentum: float = 0.9,
-        *args: Any,
+        example_inputs: Inputs | None = None,
+        groups: Sides = "outgoing",
+        layer_weights: Sequence[float] | None = None,
+        weight_decay: float = 0.0,
         momentum_form: str = "averaged",
-        **options: Any,
     ) -> None:
         if momentum_form not in FORMS:
             raise ConfigError(
                 f"momentum_form is {momentum_form!r}; give one of {', '.join(FORMS)}."
             )
         self.averaged = momentum_form == "averaged"
-        super().__init__(model, penalty, lr, momentum, *args, **options)
+        super().__init__(
+            model,
+            penalty,
+            lr,
+            momentum=momentum,
+            example_inputs=example_inputs,
+            groups=groups,
+            layer_weights=layer_weights,
+            weight_decay=weight_decay,
+        )
 
     def _step(self) -> None:
         rates: dict[Tensor, float] = {}
@@ -98,7 +94,7 @@ class ProximalSGD(ProximalOptimizer):
         left = [
             (p, g, v)
             for p, g, v in zip(params, grads, buffers, strict=True)
-            if not _averaged_step(p, g, v, 1 - m, lr)
+            if not in_one_pass.averaged_step_(p, g, v, 1 - m, lr)
         ]
         if not left:
             return [], []
@@ -115,15 +111,3 @@ class ProximalSGD(ProximalOptimizer):
                 state["momentum_buffer"] = torch.zeros_like(p)
             found.append(state["momentum_buffer"])
         return found
-
-
-def _averaged_step(p: Tensor, g: Tensor, v: Tensor, share: float, lr: float) -> bool:
-    """Do v ← v + share·(g − v), p ← p − lr·v in one pass; False where that does not pay or go."""
-    if p.numel() < LARGE or p.device.type != "cpu":
-        return False
-    alike = all(t.dtype == torch.float32 and t.stride() == p.stride() for t in (p, g, v))
-    kernel = build.function(_SOURCE, "averaged_step", _ARGUMENTS) if alike else None
-    if kernel is None or flat_view(p) is None:
-        return False
-    kernel(v.data_ptr(), g.data_ptr(), p.data_ptr(), p.numel(), share, lr)
-    return True

@@ -11,9 +11,9 @@ from typing import Any
 
 from tl1bench import plugins
 from tl1bench.errors import ConfigError
-from tl1bench.penalties._base import Elementwise, Penalty, Radial, Staged
+from tl1bench.penalties._base import Composed, Elementwise, Penalty, Radial
 
-__all__ = ["Elementwise", "Penalty", "Radial", "Staged", "kind", "load", "names"]
+__all__ = ["Composed", "Elementwise", "Penalty", "Radial", "kind", "load", "names"]
 
 
 def names() -> tuple[str, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from tl1bench.kernels import group_lasso
+from tl1bench.kernels.tl1 import Packed
 from tl1bench.penalties._base import Radial, Scale, Step
 
 _NEWTON_STEPS = 60
@@ -25,16 +28,17 @@ class GroupLasso(Radial):
     """
 
     diagonal: ClassVar[bool] = True
+    fuses: ClassVar[str] = group_lasso.WITH_TL1
 
     def radius_value(self, r: Tensor, scale: Step) -> Tensor:
         """Return λ s_g r."""
         return self.lam * scale * r
 
     def shrink_radius(self, r: Tensor, step: Step, scale: Step) -> Tensor:
-        """Return (r − τs_g)₊."""
-        return (r - step * self.lam * scale).clamp_min(0).to(r.dtype)
+        """Return (r − τs_g)₊ = r (1 − τs_g/r)₊."""
+        return (r * self.factor(r, step, scale)).to(r.dtype)
 
-    def factor(self, r: Tensor, step: float, scale: Step) -> Tensor:
+    def factor(self, r: Tensor, step: Step, scale: Step) -> Tensor:
         """Return (1 − τs_g/r)₊, in few passes: training asks for it at every step."""
         share = r.clamp_min(torch.finfo(r.dtype).tiny).reciprocal_()
         return share.mul_(-step * self.lam * scale).add_(1).clamp_min_(0)
@@ -46,6 +50,22 @@ class GroupLasso(Radial):
         s = torch.as_tensor(self.scale_of(z, scale), dtype=torch.float64, device=z.device)
         tau = (step.double() * self.lam).expand(z.shape) * (s[:, None] if s.dim() else s)
         return _in_metric(z.double(), tau).to(z.dtype)
+
+    def prox_rows_(
+        self,
+        rows: Sequence[Tensor],
+        groups: int,
+        steps: float | Sequence[Tensor],
+        factor: float,
+        scale: float,
+        then: Packed | None = None,
+    ) -> bool:
+        """Apply the prox in place; see `Penalty.prox_rows_`."""
+        if not isinstance(steps, float):
+            return group_lasso.shorten_each_(rows, steps, groups, factor * self.lam * scale)
+        if len(rows) > 1:
+            return False
+        return group_lasso.shorten_(rows[0], groups, steps * factor * self.lam * scale, then)
 
 
 def _in_metric(z: Tensor, tau: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tl1bench.kernels.tl1 import prox_float64
+from tl1bench.kernels import tl1
 from tl1bench.penalties._base import Radial, Range, Step
 
 
@@ -37,4 +37,4 @@ class GroupTransformedL1(Radial):
     def shrink_radius(self, r: Tensor, step: Step, scale: Step) -> Tensor:
         """Return the TL1 prox of norms, in float64 inside."""
         tau = torch.as_tensor(step * self.lam * scale, dtype=torch.float64, device=r.device)
-        return prox_float64(r.double(), self.a, tau).to(r.dtype)
+        return tl1.prox(r.double(), self.a, tau).to(r.dtype)

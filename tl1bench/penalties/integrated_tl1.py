@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tl1bench.penalties._base import Penalty, PerLayer, Range, Scale, Staged, Step, restore_sign
+from tl1bench.penalties._base import Composed, Penalty, PerLayer, Range, Scale, Step, restore_sign
 from tl1bench.penalties.group_lasso import GroupLasso
 from tl1bench.penalties.tl1 import TransformedL1
 
@@ -20,7 +20,7 @@ _AT_ONCE = 1 << 20  # elements of a temporary
 
 
 @dataclass(frozen=True, kw_only=True)
-class IntegratedTl1(Staged):
+class IntegratedTl1(Composed):
     """P(w) = λ Σ_g [ μ_l s_g ‖w_g‖₂ + (1 − μ_l) Σ_{i∈g} ρ_a(w_i) ].
 
     Three proxes of it are offered. The compositions are not the prox of the sum and differ from
@@ -70,9 +70,9 @@ class IntegratedTl1(Staged):
             return (self.element, self.group)
         return (self.group, self.element)
 
-    def stages(self) -> tuple[Penalty, ...]:
+    def composition(self) -> tuple[Penalty, ...]:
         """Return the terms, or the penalty itself where the prox is the joint one."""
-        return (self,) if self.order == "exact" else super().stages()
+        return (self,) if self.order == "exact" else super().composition()
 
     def prox(self, z: Tensor, step: Step, scale: Scale = None) -> Tensor:
         """Return the joint prox or a composition of two; see `Penalty.prox`."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tl1bench.kernels.tl1 import CHUNK, flat_view
+from tl1bench.kernels.memory import flat_view
 from tl1bench.penalties._base import Elementwise, Scale, Step
+
+_CHUNK = 1 << 15  # temporaries of this many float32 stay in the processor's cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +32,9 @@ class L1(Elementwise):
         """Return the prox at `z`; see `Penalty.prox`."""
         return self.prox_(z.clone(), step) if _exact(z, step) else super().prox(z, step, scale)
 
-    def prox_(self, z: Tensor, step: Step) -> Tensor:
+    def prox_(self, z: Tensor, step: Step, factor: float = 1.0) -> Tensor:
         """Apply the prox in place."""
+        step = step * factor
         if isinstance(step, Tensor):
             if not _exact(z, step):
                 return z.copy_(super().prox(z, step))
@@ -39,7 +42,7 @@ class L1(Elementwise):
         tau = step * self.lam
         flat = flat_view(z) if z.device.type == "cpu" else None
         # z minus its projection on [−τ, τ]: zeros come out exact, and parts stay in the cache.
-        for part in (z,) if flat is None else flat.split(CHUNK):
+        for part in (z,) if flat is None else flat.split(_CHUNK):
             part.sub_(torch.clamp(part, -tau, tau))
         return z
 

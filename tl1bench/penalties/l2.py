@@ -24,6 +24,6 @@ class SquaredL2(Elementwise):
         """Return m/(1+τ)."""
         return m / (1 + step * self.lam)
 
-    def prox_(self, z: Tensor, step: Step) -> Tensor:
+    def prox_(self, z: Tensor, step: Step, factor: float = 1.0) -> Tensor:
         """Apply the prox in place."""
-        return z.div_(1 + step * self.lam)
+        return z.div_(1 + step * factor * self.lam)

@@ -21,6 +21,6 @@ class NoPenalty(Elementwise):
         """Return `m`."""
         return m
 
-    def stages(self) -> tuple[Penalty, ...]:
+    def composition(self) -> tuple[Penalty, ...]:
         """Return nothing: there is nothing to apply."""
         return ()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tl1bench.penalties._base import Penalty, Staged
+from tl1bench.penalties._base import Composed, Penalty
 from tl1bench.penalties.group_lasso import GroupLasso
 from tl1bench.penalties.l1 import L1
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparseGroupLasso(Staged):
+class SparseGroupLasso(Composed):
     """P(w) = λ Σ_g [ μ_l s_g ‖w_g‖₂ + (1 − μ_l) ‖w_g‖₁ ].
 
     The prox is soft thresholding and then block soft thresholding: in this order the composition

@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tl1bench.kernels.tl1 import Packed, packed, prox_float32_, prox_float64
-from tl1bench.penalties._base import Elementwise, Range, Scale, Step, restore_sign
+from tl1bench.kernels import group_lasso, tl1
+from tl1bench.penalties._base import Elementwise, Range, Scale, Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class TransformedL1(Elementwise):
 
     The prox is a global minimiser for every τ = step·λ ≥ 0. It is zero where |z| ≤ t, with
     t = τ(a+1)/a if τ ≤ a²/(2(a+1)) (there the problem is convex and the prox continuous), else
-    t = √(2τ(a+1)) − a/2, and |z| − s(|z|) elsewhere; `_shrinkage` has s. The branch depends on τ
+    t = √(2τ(a+1)) − a/2, and |z| − s(|z|) elsewhere; `kernels.tl1` has s. The branch depends on τ
     and so on the current learning rate.
 
     Parameters
@@ -33,6 +33,7 @@ class TransformedL1(Elementwise):
     a: float = 0.01
 
     ranges: ClassVar[Mapping[str, Range]] = {"a": Range(1e-6, 1e6)}
+    fuses: ClassVar[str] = group_lasso.WITH_TL1
 
     def rho(self, m: Tensor) -> Tensor:
         """Return λ(a+1)m/(a+m)."""
@@ -40,21 +41,25 @@ class TransformedL1(Elementwise):
 
     def shrink(self, m: Tensor, step: Step) -> Tensor:
         """Return the prox at magnitudes in float64."""
-        return prox_float64(m, self.a, step * self.lam)
+        return tl1.prox(m, self.a, step * self.lam)
 
-    def prox(self, z: Tensor, step: Step, scale: Scale = None) -> Tensor:  # noqa: ARG002
+    def prox(self, z: Tensor, step: Step, scale: Scale = None) -> Tensor:
         """Return the prox at `z`; see `Penalty.prox`."""
-        if z.dtype == torch.float64 or isinstance(step, Tensor):
-            tau = step.double() if isinstance(step, Tensor) else step
-            return restore_sign(self.shrink(z.abs().double(), tau), z)
-        return self.prox_(z.to(torch.float32, copy=True), step).to(z.dtype)
+        if z.dtype != torch.float64 and not isinstance(step, Tensor):
+            x = z.to(torch.float32, copy=True)
+            if tl1.shrink_(x, self.a, step * self.lam):
+                return x.to(z.dtype)
+        return super().prox(z, step, scale)
 
-    def prox_(self, z: Tensor, step: Step) -> Tensor:
+    def prox_(self, z: Tensor, step: Step, factor: float = 1.0) -> Tensor:
         """Apply the prox in place: in one pass where a C compiler was found."""
-        if z.dtype != torch.float32 or isinstance(step, Tensor):
-            return z.copy_(self.prox(z, step))
-        return prox_float32_(z, self.a, step * self.lam)
+        done = (
+            tl1.shrink_each_(z, step, factor * self.lam, self.a)
+            if isinstance(step, Tensor)
+            else tl1.shrink_(z, self.a, step * factor * self.lam)
+        )
+        return z if done else super().prox_(z, step, factor)
 
-    def packed(self, step: Step, factor: float) -> Packed | None:
-        """Return what a C kernel of others needs to do this prox too; None where it cannot."""
-        return None if isinstance(step, Tensor) else packed(self.a, step * factor * self.lam)
+    def packed(self, step: Step, factor: float) -> tl1.Packed | None:
+        """Return the constants of the shrinkage; see `Penalty.packed`."""
+        return None if isinstance(step, Tensor) else tl1.packed(self.a, step * factor * self.lam)

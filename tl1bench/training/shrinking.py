@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from tl1bench.neurons import Groups, Slab, Units, make_groups
+from tl1bench.neurons import Groups, TensorSlice, Units, make_groups
 from tl1bench.tracing.graph import evaluating
 from tl1bench.training.slicing import Axis, Backup, correct_sizes, slice_tensors
 
@@ -49,10 +49,10 @@ class Shrunk:
         shapes = {name: tensor.shape for name, tensor in parameters.items()}
         renewed = []
         for block in groups:
-            slabs = [_renew_flat(s, shapes) if s.flat else _renew(s, self._step)
-                     for s in block.slabs]  # fmt: skip
-            if all(slab.index.shape[0] for slab in slabs):
-                renewed.append(make_groups(block.layer, block.layers, slabs, shapes))
+            slices = [_renew_flat(s, shapes) if s.flat else _renew(s, self._step)
+                     for s in block.slices]  # fmt: skip
+            if all(piece.index.shape[0] for piece in slices):
+                renewed.append(make_groups(block.layer, block.layers, slices, shapes))
         return tuple(renewed)
 
     def expand(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -127,33 +127,35 @@ def shrink(
 
 def _dead(units: Sequence[Units], tensors: Mapping[str, Tensor]) -> list[Tensor]:
     """Mark units all of whose outgoing weights are zero, once the dead rows are gone."""
-    marks = {slab.tensor: tensors[slab.tensor].detach() != 0 for u in units for slab in u.consumed}
+    marks = {
+        piece.tensor: tensors[piece.tensor].detach() != 0 for u in units for piece in u.consumed
+    }
     dead = [torch.zeros(u.count, dtype=torch.bool) for u in units]
     changed = True
     while changed:
         changed = False
         for family, known in zip(units, dead, strict=True):
-            made = {(slab.tensor, slab.dim) for slab in family.produced}
+            made = {(piece.tensor, piece.dim) for piece in family.produced}
             # A depthwise filter is inside the unit: it reads the unit only to make it.
             readers = [s for s in family.consumed if (s.tensor, s.dim) not in made]
             if not family.removable or not readers:
                 continue
             unread = torch.ones(family.count, dtype=torch.bool)
-            for slab in readers:
-                rows = marks[slab.tensor].movedim(slab.dim, 0)
+            for piece in readers:
+                rows = marks[piece.tensor].movedim(piece.dim, 0)
                 rows = rows.reshape(rows.shape[0], -1).any(dim=1).cpu()
-                unread &= ~rows[slab.index].any(dim=1)
+                unread &= ~rows[piece.index].any(dim=1)
             if unread.all():
                 unread[0] = False
             new = unread & ~known
             if new.any():
                 changed = True
                 known |= new
-                for slab in family.produced:
-                    if slab.tensor in marks:
-                        index = slab.index[known].reshape(-1)
-                        marks[slab.tensor].index_fill_(
-                            slab.dim, index.to(marks[slab.tensor].device), False
+                for piece in family.produced:
+                    if piece.tensor in marks:
+                        index = piece.index[known].reshape(-1)
+                        marks[piece.tensor].index_fill_(
+                            piece.dim, index.to(marks[piece.tensor].device), False
                         )
     return dead
 
@@ -166,11 +168,11 @@ def _survivors(
     for family, known in zip(units, dead, strict=True):
         if not known.any():
             continue
-        for slab in (*family.produced, *family.consumed):
-            axis = (slab.tensor, slab.dim)
-            size = tensors[slab.tensor].shape[slab.dim]
+        for piece in (*family.produced, *family.consumed):
+            axis = (piece.tensor, piece.dim)
+            size = tensors[piece.tensor].shape[piece.dim]
             mask = left.setdefault(axis, torch.ones(size, dtype=torch.bool))
-            mask[slab.index[known].reshape(-1)] = False
+            mask[piece.index[known].reshape(-1)] = False
     return {axis: mask.nonzero().reshape(-1) for axis, mask in left.items()}
 
 
@@ -192,23 +194,29 @@ def _close(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
     return True
 
 
-def _renew(slab: Slab, step: Mapping[Axis, Tensor], alive: Tensor | None = None) -> Slab:
-    """Renumber the positions of a slab; rows of positions that left are dropped."""
-    left, index = step.get((slab.tensor, slab.dim)), slab.index
+def _renew(
+    piece: TensorSlice, step: Mapping[Axis, Tensor], alive: Tensor | None = None
+) -> TensorSlice:
+    """Renumber the positions of a piece; rows of positions that left are dropped."""
+    left, index = step.get((piece.tensor, piece.dim)), piece.index
     if left is None:
-        return slab if alive is None else Slab(slab.tensor, slab.dim, index[alive], slab.blocks)
+        return (
+            piece
+            if alive is None
+            else TensorSlice(piece.tensor, piece.dim, index[alive], piece.blocks)
+        )
     size = int(max(index.max(), left.max())) + 1
     place = torch.full((size,), -1)
     place[left] = torch.arange(len(left))
     renumbered = place[index]
     rows = (renumbered >= 0).all(dim=1) if alive is None else alive
-    return Slab(slab.tensor, slab.dim, renumbered[rows], slab.blocks)
+    return TensorSlice(piece.tensor, piece.dim, renumbered[rows], piece.blocks)
 
 
-def _renew_flat(slab: Slab, shapes: Mapping[str, torch.Size]) -> Slab:
+def _renew_flat(piece: TensorSlice, shapes: Mapping[str, torch.Size]) -> TensorSlice:
     """All positions of the tensor as it is now: an `as_coded` block is always the whole layer."""
-    count = math.prod(shapes[slab.tensor][1:])
-    return Slab(slab.tensor, slab.dim, torch.arange(count)[:, None], flat=True)
+    count = math.prod(shapes[piece.tensor][1:])
+    return TensorSlice(piece.tensor, piece.dim, torch.arange(count)[:, None], flat=True)
 
 
 def _renew_units(family: Units, dead: Tensor, step: Mapping[Axis, Tensor]) -> Units:

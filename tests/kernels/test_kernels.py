@@ -7,9 +7,9 @@ import torch
 
 from tl1bench import ProximalAdam, models, penalties
 from tl1bench.kernels import diagonal
-from tl1bench.neurons import Slab
+from tl1bench.neurons import TensorSlice
 from tl1bench.neurons.groups import make_groups
-from tl1bench.neurons.parts import Span
+from tl1bench.neurons.parts import SlicePart
 
 needs_a_compiler = pytest.mark.usefixtures("compiler")
 
@@ -75,10 +75,10 @@ def test_group_lasso_is_the_float64_prox_of_every_group(
         steps["w"][::7] = 0
     if free == "one tensor":
         steps["v"].zero_()
-    slabs = []
+    slices = []
     for name, dim, each in SPANS[where]:
-        slabs.append(Slab(name, dim, torch.arange(tensors[name].shape[dim]).view(-1, each)))
-    block = make_groups(0, 1, slabs, {n: t.shape for n, t in tensors.items()})
+        slices.append(TensorSlice(name, dim, torch.arange(tensors[name].shape[dim]).view(-1, each)))
+    block = make_groups(0, 1, slices, {n: t.shape for n, t in tensors.items()})
     for amount in (1e-3, 0.1, 3.0):
         doubles = {n: t.double() for n, t in tensors.items()}
         penalty = penalties.load("group_lasso", lam=amount, group_scale="one")
@@ -88,7 +88,7 @@ def test_group_lasso_is_the_float64_prox_of_every_group(
         expected = {n: t.clone() for n, t in doubles.items()}
         block.scatter_(expected, wanted)
         found = {n: t.clone() for n, t in tensors.items()}
-        spans = [Span.of(slab, found[slab.tensor]) for slab in slabs]
+        spans = [Span.of(piece, found[piece.tensor]) for piece in slices]
         assert diagonal.group_lasso_(spans, found, steps, amount)
         for name, x in found.items():
             assert x.isfinite().all()
@@ -107,13 +107,13 @@ def test_free_weights_of_a_group_start_newton_above_zero() -> None:
 
 def test_what_c_cannot_take_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     w = torch.randn(4, 3)
-    slab = Slab("w", 1, torch.arange(3)[:, None])
+    piece = TensorSlice("w", 1, torch.arange(3)[:, None])
     for x, mode in ((w.double(), "auto"), (w.clone(), "never"), (w.clone()[:, :2], "auto")):
         monkeypatch.setenv("TL1BENCH_COMPILE", mode)
         before, step = x.clone(), torch.ones_like(x)
         assert not diagonal.tl1_(x, step, 1.0, 1.0)
         if x.shape == w.shape:
-            assert not diagonal.group_lasso_([Span.of(slab, x)], {"w": x}, {"w": step}, 1.0)
+            assert not diagonal.group_lasso_([Span.of(piece, x)], {"w": x}, {"w": step}, 1.0)
         assert torch.equal(x, before)
 
 

@@ -1,0 +1,143 @@
+"""The prox of the group lasso, in C, on matrices in whose rows each group is one stretch.
+
+With one step τ for all weights of a group, x = (1 − τ/‖z‖)₊ z. With a step τ_i for each weight a
+group is zero where ‖(z_i/τ_i)_i‖ ≤ 1, else x_i = r z_i/(r + τ_i) with the r > 0 that makes
+‖(z_i/(r+τ_i))_i‖ = 1, found by Newton from below. The torch twins are in
+`tl1bench.penalties.group_lasso`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tl1bench.kernels import build
+from tl1bench.kernels.memory import plain
+from tl1bench.kernels.tl1 import Packed
+
+# What a penalty `fuses` whose prox `then` transformed ℓ1 is one pass of `shorten_` or `scale_`.
+WITH_TL1 = "group lasso, then transformed l1"
+_ONE, _EACH = "group_lasso.c", "group_lasso_diagonal.c"
+_ROWS = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long)
+_SQUARES = (*_ROWS, ctypes.c_void_p)
+_SCALE = (*_ROWS, ctypes.c_long, *[ctypes.c_void_p] * 3)
+_LASSO = (*_ROWS, ctypes.c_long, ctypes.c_float, *[ctypes.c_void_p] * 2)
+_DIAGONAL = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_double, ctypes.c_void_p)
+
+
+class _Part(ctypes.Structure):
+    _fields_ = (
+        ("w", ctypes.c_void_p), ("step", ctypes.c_void_p),
+        ("rows", ctypes.c_long), ("n", ctypes.c_long), ("width", ctypes.c_long),
+    )  # fmt: skip
+
+
+def _matrix(*rows: Tensor) -> bool:
+    return plain(*rows) and all(w.dim() == 2 and w.is_contiguous() for w in rows)
+
+
+def column_squares(w: Tensor) -> Tensor | None:
+    """Return Σ w² of each column of a matrix, float32, in one pass; None where C cannot go."""
+    kernel = build.function(_ONE, "column_squares", _SQUARES) if _matrix(w) else None
+    if kernel is None:
+        return None
+    out = torch.zeros(w.shape[1], dtype=torch.float64)
+    kernel(w.data_ptr(), *w.shape, out.data_ptr())
+    return out.float()
+
+
+def shorten_(rows: Tensor, groups: int, amount: float, then: Packed | None = None) -> bool:
+    """Shorten groups by `amount`, and shrink the weights that are left by transformed ℓ1, in place.
+
+    A step of training asks for it layer by layer: in torch a dozen small operations cost more than
+    the weights of a small layer, and each pass over a large one waits for memory.
+
+    Parameters
+    ----------
+    rows
+        (row, column) float32; group g is columns g·n/groups to (g+1)·n/groups.
+    groups
+        Number of groups.
+    amount
+        τ: step, λ and s_g together.
+    then
+        Constants of the shrinkage, from `tl1.packed`; None for none.
+
+    Returns
+    -------
+    bool
+        False where C cannot go, and then nothing was done.
+    """
+    kernel = build.function(_ONE, "group_lasso", _LASSO) if _matrix(rows) else None
+    if kernel is None:
+        return False
+    n = rows.shape[1]
+    work = torch.empty(2 * n, dtype=torch.float64)
+    kernel(rows.data_ptr(), *rows.shape, n // groups, amount, then, work.data_ptr())
+    return True
+
+
+def scale_(rows: Tensor, factor: Tensor, then: Packed) -> bool:
+    """Multiply each group by its factor and shrink the weights by transformed ℓ1, in place.
+
+    Parameters
+    ----------
+    rows
+        As for `shorten_`.
+    factor
+        (group,), in [0, 1].
+    then
+        Constants of the shrinkage, from `tl1.packed`.
+
+    Returns
+    -------
+    bool
+        False where C cannot go, and then nothing was done.
+    """
+    kernel = build.function(_ONE, "scale", _SCALE) if _matrix(rows) else None
+    if kernel is None:
+        return False
+    n = rows.shape[1]
+    work, factor = torch.empty(n), factor.float().contiguous()
+    width = n // len(factor)
+    kernel(rows.data_ptr(), *rows.shape, width, factor.data_ptr(), then, work.data_ptr())
+    return True
+
+
+def shorten_each_(
+    rows: Sequence[Tensor], steps: Sequence[Tensor], groups: int, amount: float
+) -> bool:
+    """Apply the prox with the steps times `amount` to groups in place.
+
+    Parameters
+    ----------
+    rows
+        The parts of the groups, each as for `shorten_`.
+    steps
+        The step of each weight, in matrices alike.
+    groups
+        Number of groups.
+    amount
+        λ and s_g together.
+
+    Returns
+    -------
+    bool
+        False where C cannot go, and then nothing was done.
+    """
+    if not _matrix(*rows, *steps) or [w.shape for w in rows] != [s.shape for s in steps]:
+        return False
+    kernel = build.function(_EACH, "group_lasso_diagonal", _DIAGONAL)
+    if kernel is None:
+        return False
+    parts = (_Part * len(rows))()
+    for part, w, step in zip(parts, rows, steps, strict=True):
+        part.w, part.step = w.data_ptr(), step.data_ptr()
+        part.rows, part.n = w.shape
+        part.width = w.shape[1] // groups
+    work = torch.empty(5 * groups, dtype=torch.float64)
+    kernel(parts, len(parts), groups, amount, work.data_ptr())
+    return True
