@@ -45,12 +45,12 @@ LAYERS = [
 
 @pytest.fixture(scope="module")
 def coded(make_tree, tmp_path_factory):
-    """Return table and context of a problem with one seed, its layers being LAYERS."""
+    """Return table and evidence of a problem with one seed, its layers being LAYERS."""
     root = tmp_path_factory.mktemp("coded")
     tree = make_tree(root, ("mnist-lenet5",), ("dense", "integrated_tl1"), (3e-4,), (0,))
     for file in root.glob("build/*/compact/**/compact.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "layers": LAYERS}))
-    return tree.collect(), replace(tree.context, as_coded=("mnist-lenet5",))
+    return tree.collect(), replace(tree.evidence, as_coded=("mnist-lenet5",))
 
 
 def test_a_padded_convolution_is_counted_without_its_padding():
@@ -85,12 +85,12 @@ def test_the_remark_says_how_far_and_how_often_it_ran(coded):
 
 
 def test_table_and_remark_are_on_the_page_of_as_coded_problems_only(coded):
-    table, context = coded
-    every = tables.every(table, context)
+    table, evidence = coded
+    every = tables.every(table, evidence)
     assert [t.name for t in every][1] == "mnist-lenet5-as-logged"
     assert "One seed" in every[0].note
-    html = page.section(table, context, {}, every)
+    html = page.section(table, evidence, {}, every)
     assert "30,000 iterations" in html
-    plain = replace(context, as_coded=())
+    plain = replace(evidence, as_coded=())
     assert len(tables.every(table, plain)) == len(every) - 1
     assert "30,000 iterations" not in page.section(table, plain, {}, ())

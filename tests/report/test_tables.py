@@ -55,7 +55,7 @@ def test_the_dense_row_is_the_reference(main, tree):
         "–",
         "1.00",
     )
-    measured = tree.context.timings("mnist-lenet5")["dense"]["p50_us"]
+    measured = tree.evidence.timings("mnist-lenet5")["dense"]["p50_us"]
     assert main.frame["p50_us"].iloc[0] == measured
 
 
@@ -113,7 +113,7 @@ def test_every_operating_point_has_a_row(every, table, tree):
 
 def test_what_was_not_measured_is_a_dash(make_tree, tmp_path):
     tree = make_tree(tmp_path, ("digits-mlp",), ("dense", "l1"), (1e-4,), (0,), measured=False)
-    shown = tables.main_table(tree.collect(), "digits-mlp", tree.context)
+    shown = tables.main_table(tree.collect(), "digits-mlp", tree.evidence)
     last = dict(zip(shown.header, shown.rows[1], strict=True))
     assert last["speed-up [×]"] == last["p50 [µs]"] == "–"
     assert "±" not in last["test error [%]"]
@@ -133,7 +133,7 @@ def test_dense_theoretical_and_compact_counts_stand_side_by_side(every, table, t
         assert row[name] == pytest.approx(runs[name].astype(float).mean())
     assert row["macs_nonzero"] < row["macs_compact"] < row["macs_dense"]
     model = f"tl1/lam-{runs['lam'].iloc[0]:g}-seed-0"
-    timing = tree.context.timings("mnist-lenet5")[model]
+    timing = tree.evidence.timings("mnist-lenet5")[model]
     assert row["gzip_kb"] == timing["gzip_bytes"] / 1e3
     assert row["uss_run_no_arena_mib"] == timing["uss_run_mib"] + 2
     assert row["hwm_mib"] == timing["hwm_mib"]
