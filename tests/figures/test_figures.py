@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -14,24 +15,25 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from tl1bench import figures
+from tl1bench import figures, results
 from tl1bench.errors import ConfigError
 from tl1bench.figures import (
-    accuracy_latency,
+    _published,
     accuracy_size,
     first_layer,
     latency_bars,
     operators,
     penalties,
-    _published,
     repeatability,
     training_curves,
 )
-from tl1bench.figures._style import ALARM, INK
-from tl1bench.results import repeats
-from tl1bench.results.comparison import operating_points
+from tl1bench.figures._style import ALARM, INK, looks
+from tl1bench.results import Run, repeats
+from tl1bench.results.points import operating_points
 
 NAMES = figures.names()
+# Formulas and repeated sessions are the same for every profile.
+OF_PROBLEMS = [name for name in NAMES if name not in {"penalties", "repeatability"}]
 
 
 @pytest.fixture(scope="session")
@@ -48,24 +50,35 @@ def panel(figure: Figure, title: str):
     return next(axes for axes in figure.axes if axes.get_title(loc="left") == title)
 
 
-def test_the_figures_are_the_files_of_the_folder_that_are_no_helpers():
-    assert set(NAMES) == {
-        "accuracy_latency",
-        "accuracy_size",
-        "architecture",
-        "first_layer",
-        "latency_bars",
-        "memory_size",
-        "operators",
-        "penalties",
-        "repeatability",
-        "training_curves",
-    }
-    with pytest.raises(ConfigError, match=r"no figure 'style'.*accuracy_size"):
-        figures.load("style")
+def columns_read(name: str) -> list[str]:
+    """Return the columns that the docstring of a figure's `draw` names after "Reads"."""
+    (said,) = re.findall(r"\bReads (.+?)[.:]", figures.load(name).draw.__doc__, re.DOTALL)
+    return re.findall(r"`(\w+)`", said)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties", "repeatability"}))
+def test_the_figures_are_the_files_of_the_folder_without_an_underscore():
+    files = Path(figures.__file__).parent.glob("[!_]*.py")
+    assert list(NAMES) == sorted(file.stem for file in files)
+    with pytest.raises(ConfigError, match=r"no figure 'beauty'.*accuracy_size"):
+        figures.load("beauty")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_needs_the_columns_that_it_names_and_no_other(name, table, tree):
+    named = columns_read(name)
+    assert set(named) <= set(results.COLUMNS)
+    figures.draw(name, table[named], tree.evidence)
+    for column in named:
+        with pytest.raises(KeyError):
+            figures.draw(name, table[named].drop(columns=column), tree.evidence)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_says_what_it_is(name):
+    assert figures.load(name).__doc__.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("name", OF_PROBLEMS)
 def test_a_figure_names_its_problems(name, drawn, tree):
     shown = " ".join(texts(drawn[name]))
     assert all(problem in shown for problem in tree.problems)
@@ -79,7 +92,7 @@ def test_a_figure_can_be_written_and_its_svg_does_not_depend_on_addresses(name, 
     assert not re.search(r"<clipPath[^>]*>\s*<path", path.read_text())
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties", "repeatability"}))
+@pytest.mark.parametrize("name", OF_PROBLEMS)
 def test_a_caption_is_made_from_the_data(name, tree, table):
     shown = figures.caption(name, table, tree.evidence)
     one = tree.problems[:1]
@@ -114,9 +127,8 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(table, tree, tmp_path):
 
 def test_importing_the_figures_loads_neither_torch_nor_pyplot():
     code = (
-        "import sys, importlib; from tl1bench import figures; [figures.load(n) for n in "
-        "figures.names()]; [importlib.import_module('tl1bench.figures.' + h) for h in "
-        "figures.HELPERS]; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+        "import sys; from tl1bench import figures; [figures.load(n) for n in "
+        "figures.names()]; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
@@ -161,7 +173,7 @@ def test_every_operating_point_is_drawn_and_the_selected_ones_are_filled(drawn, 
         table[table["problem"] == "digits-mlp"], ("weights_kept", "test_error")
     )
     for method in tree.methods[1:]:
-        color = tree.evidence.looks[method].color
+        color = looks(tree.methods)[method].color
         marks = [
             line
             for line in axes.lines
@@ -185,7 +197,7 @@ def test_every_operating_point_is_drawn_and_the_selected_ones_are_filled(drawn, 
 def test_a_point_above_the_panel_is_an_arrow_at_its_edge(drawn, tree):
     axes = panel(drawn["accuracy_size"], "mnist-lenet5")
     arrows = [line for line in axes.lines if "uparrow" in str(line.get_marker())]
-    assert [line.get_color() for line in arrows] == [tree.evidence.looks["l1"].color]
+    assert [line.get_color() for line in arrows] == [looks(tree.methods)["l1"].color]
     assert arrows[0].get_ydata()[0] < 10 < 88
 
 
@@ -216,17 +228,6 @@ def test_the_caption_tells_recollections_from_what_was_seen(tree, table):
     assert "MobilePrune 2021, 2,092 non-zero weights [released" in caption
 
 
-def test_latency_intervals_are_those_that_were_measured(tree, table):
-    runs = table[table["problem"] == "digits-mlp"]
-    points = accuracy_latency.measured_points(runs, "digits-mlp", tree.evidence)
-    timings = tree.evidence.timings("digits-mlp")
-    point = points[(points["method"] == "tl1") & (points["lam"] == 1e-4)].iloc[0]
-    rows = [timings[f"tl1/lam-0.0001-seed-{seed}"] for seed in (0, 1, 2)]
-    assert point["latency_ratio_low"] == min(r["ratio_low"] for r in rows)
-    assert point["latency_ratio_high"] == max(r["ratio_high"] for r in rows)
-    assert point["latency_ratio_mean"] == pytest.approx(np.mean([r["ratio_p50"] for r in rows]))
-
-
 def test_the_floor_is_a_line_and_is_not_subtracted(drawn, tree, table):
     timings = tree.evidence.timings("mnist-lenet5")
     axes = panel(drawn["latency_bars"], "mnist-lenet5, batch 1")
@@ -242,7 +243,7 @@ def test_bars_show_the_units_that_are_left(drawn, tree, table):
     runs = table[(table["problem"] == "mnist-lenet5") & (table["method"] == "tl1")]
     lam = runs[runs["selected"]]["lam"].iloc[0]
     shown = texts(drawn["architecture"])
-    for layer in tree.evidence.layers("mnist-lenet5", "tl1", lam, 0):
+    for layer in tree.evidence.layers(Run("mnist-lenet5", "tl1", lam, 0)):
         assert f"{layer['units_after']:,}/{layer['units_before']:,}" in shown
 
 
@@ -256,7 +257,7 @@ def test_a_debias_phase_is_in_the_legend_where_there_is_one(drawn, make_tree, tm
 
 
 def test_the_debias_phase_begins_at_the_last_reading_before_it(tree):
-    curve = tree.evidence.history("digits-mlp", "tl1", 1e-4, 0)
+    curve = tree.evidence.history(Run("digits-mlp", "tl1", 1e-4, 0))
     assert training_curves.debias_span(curve) == (14.0, 24.0)
     assert training_curves.debias_span(curve[curve["phase"] == "train"]) is None
 

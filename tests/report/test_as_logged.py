@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tl1bench.report import page, tables
-from tl1bench.report.as_logged import as_logged, places_unpadded, remark
+from tl1bench.report.as_logged import layer_counts, places_unpadded, remark
+from tl1bench.report.tables import as_logged
 
 # One filter of four is read by no one; of the linear layer's weights half are zero.
 LAYERS = [
@@ -58,7 +59,7 @@ def test_a_padded_convolution_is_counted_without_its_padding():
 
 
 def test_layers_are_counted_as_logged_and_as_they_are(coded):
-    frame = as_logged(coded[0], "mnist-lenet5", coded[1]).frame
+    frame = layer_counts(coded[0], "mnist-lenet5", coded[1])
     hero = frame[frame["method"] == "integrated_tl1"].set_index("layer")
     assert hero["macs_logged"].to_dict() == {"conv": 30 * 36, "fc": 320, "all": 30 * 36 + 320}
     assert hero["macs_nonzero"].to_dict() == {"conv": 30 * 64, "fc": 320, "all": 30 * 64 + 320}
@@ -68,7 +69,7 @@ def test_layers_are_counted_as_logged_and_as_they_are(coded):
 
 
 def test_the_printed_shares_are_of_their_own_dense_count(coded):
-    last = as_logged(coded[0], "mnist-lenet5", coded[1]).rows[-1]
+    last = as_logged.make(*coded)[0].rows[-1]
     assert last[:4] == ("integrated TL1", "all", "712", f"350 ({35000 / 712:.2f} %)")
     assert last[4] == f"1,400 ({140000 / (72 * 36 + 640):.2f} %)"
     assert last[5] == f"2,240 ({224000 / (72 * 64 + 640):.2f} %)"

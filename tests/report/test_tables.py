@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tl1bench import metrics, plugins
 from tl1bench.report import tables
+from tl1bench.report.tables import operating_points as operating_points_table
+from tl1bench.report.tables import selected
 from tl1bench.report.typeset import Table
-from tl1bench.results.comparison import operating_points
+from tl1bench.results.points import operating_points
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +28,33 @@ def runs_of(table: pd.DataFrame, method: str) -> pd.DataFrame:
     return table[of_method & table["selected"]]
 
 
-def test_there_is_one_table_a_problem_and_one_of_all_points(every, tree, tmp_path):
-    assert [t.name for t in every] == [*tree.problems, "what-is-left", "fronts", "operating-points"]
+def test_there_is_one_table_a_problem_first_and_one_of_all_points_last(every, tree, tmp_path):
+    names = [t.name for t in every]
+    assert names[: len(tree.problems)] == list(tree.problems)
+    assert names[-1] == "operating-points"
+    assert len(set(names)) == len(names)
     tables.write_all(every, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3 * len(every)
+
+
+def test_the_tables_are_the_files_of_the_folder():
+    files = Path(tables.__file__).parent.glob("[!_]*.py")
+    assert sorted(tables.names()) == sorted(file.stem for file in files)
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_a_table_is_whole(name, table, tree):
+    for made in plugins.load_module("report/tables", name).make(table, tree.evidence):
+        assert {len(row) for row in made.rows} == {len(made.header)}
+        assert len(made.rows) == len(made.frame)
+        assert made.note.endswith((".", ")"))
+
+
+def test_every_metric_is_in_the_table_of_all_points_unless_it_is_elsewhere(every):
+    header = every[-1].header
+    for name in metrics.names():
+        if name not in operating_points_table.ELSEWHERE:
+            assert metrics.axis_label(name) in header
 
 
 def test_a_row_is_computed_from_its_runs(main, table):
@@ -113,7 +140,7 @@ def test_every_operating_point_has_a_row(every, table, tree):
 
 def test_what_was_not_measured_is_a_dash(make_tree, tmp_path):
     tree = make_tree(tmp_path, ("digits-mlp",), ("dense", "l1"), (1e-4,), (0,), measured=False)
-    shown = tables.main_table(tree.collect(), "digits-mlp", tree.evidence)
+    shown = selected.make(tree.collect(), tree.evidence)[0]
     last = dict(zip(shown.header, shown.rows[1], strict=True))
     assert last["speed-up [×]"] == last["p50 [µs]"] == "–"
     assert "±" not in last["test error [%]"]

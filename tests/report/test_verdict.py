@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tl1bench.report import verdict as words
 from tl1bench.report.verdict import judge
-from tl1bench.results.comparison import Effect
-from tl1bench.results.statistics import Interval
 
 
 def shifted(table, error: float, size: float):
@@ -27,7 +24,7 @@ def shifted(table, error: float, size: float):
 
 def badges(verdict, baseline: str) -> set[str]:
     return {
-        line.verdict for _, lines in verdict.lines for line in lines if line.baseline == baseline
+        line.outcome for _, lines in verdict.lines for line in lines if line.baseline == baseline
     }
 
 
@@ -98,11 +95,3 @@ def test_more_seeds_can_show_smaller_differences(tree, table):
         return float(judge(t, tree.evidence).power[0].split("about ")[1].split()[0])
 
     assert least(bigger) < least(few)
-
-
-@pytest.mark.parametrize(
-    ("p", "text"),
-    [(0.0503, "0.0503"), (0.0497, "0.0497"), (0.0512, "0.051"), (0.4, "0.400"), (1e-5, "< 0.001")],
-)
-def test_a_p_beside_the_level_shows_its_side(p: float, text: str) -> None:
-    assert words._p(Effect(Interval(0.0, 0.0, 0.0, 3), p, 0.0)) == text

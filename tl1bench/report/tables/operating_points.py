@@ -16,7 +16,7 @@ from tl1bench.results.printed import display, known, spread
 
 # The first columns; other metrics follow by name, but for those that say it again: inverses of
 # these, and what the table of what is left has.
-_FIRST = (
+FIRST = (
     "validation_error",
     "test_error",
     "nonzero_kept",
@@ -25,12 +25,12 @@ _FIRST = (
     "latency_ratio",
     "train_seconds",
 )
-_ELSEWHERE = frozenset({"compression", "speed_up", "memory_kept", "onnx_kept"})
+ELSEWHERE = frozenset({"compression", "speed_up", "memory_kept", "onnx_kept"})
 
 
 def shown() -> tuple[str, ...]:
     """Return the metrics that are columns of the table."""
-    return (*_FIRST, *(m for m in metrics.names() if m not in {*_FIRST, *_ELSEWHERE}))
+    return (*FIRST, *(m for m in metrics.names() if m not in {*FIRST, *ELSEWHERE}))
 
 
 def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:  # noqa: ARG001
