@@ -152,9 +152,9 @@ def _gpus() -> list[str]:
     return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
 
 
-def version(*distributions: str) -> str:
-    """Version of the first installed distribution of these names, or "unknown"."""
-    for name in distributions:
+def version(*names: str) -> str:
+    """Version of the first of these distributions that is installed, or "unknown"."""
+    for name in names:
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
