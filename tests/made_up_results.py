@@ -13,10 +13,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from tl1bench import results
-from tl1bench.figures.context import Context
 from tl1bench.files import write_json
 from tl1bench.report import tables
 from tl1bench.report.typeset import Table
+from tl1bench.results import Run, layout
+from tl1bench.results.evidence import Evidence
 
 PROFILE = "made-up"
 METHODS = ("dense", "l1", "group_lasso", "sparse_group_lasso", "tl1", "integrated_tl1")
@@ -102,18 +103,17 @@ class Tree:
 
     def collect(self) -> pd.DataFrame:
         return results.collect(
-            self.context.build, self.context.reports, PROFILE, self.problems, self.methods
+            self.evidence.build, self.evidence.reports, PROFILE, self.problems, self.methods
         )
 
     @property
-    def context(self) -> Context:
-        return Context(
+    def evidence(self) -> Evidence:
+        return Evidence(
             self.root / "build" / PROFILE,
             self.root / "reports" / PROFILE,
             PROFILE,
             self.problems,
             self.methods,
-            seconds={"train": 811.0, "measure": 64.5},
         )
 
 
@@ -137,11 +137,11 @@ def write_tree(
             for lam in (0.0,) if method == "dense" else lams:
                 for seed in seeds:
                     exported = seed == seeds[0] or lam == lams[len(lams) // 2]
-                    macs = _write_run(tree.context, problem, method, lam, seed, exported)
+                    macs = _write_run(tree.evidence, problem, method, lam, seed, exported)
                     if exported and method != "dense":
-                        timed[f"{method}/{results.run_name(lam, seed)}"] = macs
+                        timed[Run(problem, method, lam, seed).model] = macs
         if measured:
-            _write_measurement(tree.context, problem, timed, trusted)
+            _write_measurement(tree.evidence, problem, timed, trusted)
     return tree
 
 
@@ -182,7 +182,7 @@ def _layers(net: Net, method: str, lam: float, rng: np.random.Generator) -> list
 
 
 def _write_run(
-    context: Context, problem: str, method: str, lam: float, seed: int, exported: bool
+    evidence: Evidence, problem: str, method: str, lam: float, seed: int, exported: bool
 ) -> int:
     rng = np.random.default_rng([seed, *map(ord, problem + method), round(lam * 1e7)])
     net = NETS[problem]
@@ -198,9 +198,9 @@ def _write_run(
     error = base + harm + 0.03 * net.error * rng.standard_normal()
     if method == "l1" and lam == LAMS[-1]:
         error = 88.65
-    cell = Path(problem) / method / results.run_name(lam, seed)
+    cell = Run(problem, method, lam, seed).folder
     write_json(
-        context.build / "train" / cell / "run.json",
+        evidence.build / "train" / cell / "run.json",
         {
             "problem": problem,
             "method": method,
@@ -216,7 +216,7 @@ def _write_run(
         },
     )
     write_json(
-        context.build / "compact" / cell / "compact.json",
+        evidence.build / "compact" / cell / "compact.json",
         {
             "test_error_pct": round(error, 3),
             "weights_dense": total["weights_before"],
@@ -230,15 +230,15 @@ def _write_run(
             "layers": layers,
         },
     )
-    _write_history(context.build / "train" / cell / "history.csv", error, total, method)
-    _write_weights(context.build / "train" / cell / "weights.safetensors", net, layers[0], seed)
+    _write_history(evidence.build / "train" / cell / "history.csv", error, total, method)
+    _write_weights(evidence.build / "train" / cell / "weights.safetensors", net, layers[0], seed)
     if exported:
         write_json(
-            context.build / "export" / cell / "export.json",
+            evidence.build / "export" / cell / "export.json",
             {"onnx_bytes": 4 * total["weights_after"] + 1500, "opset": 20},
         )
         write_json(
-            context.build / "export" / problem / "dense" / "export.json",
+            evidence.build / "export" / problem / "dense" / "export.json",
             {"onnx_bytes": 4 * total["weights_before"] + 1500, "opset": 20},
         )
     return macs
@@ -279,7 +279,7 @@ def _write_weights(path: Path, net: Net, report: dict, seed: int) -> None:
 
 
 def _write_measurement(
-    context: Context, problem: str, timed: dict[str, int], trusted: bool
+    evidence: Evidence, problem: str, timed: dict[str, int], trusted: bool
 ) -> None:
     layers = _layers(NETS[problem], "dense", 0.0, np.random.default_rng(0))
     macs = sum(layer["macs_before"] for layer in layers)
@@ -341,7 +341,7 @@ def _write_measurement(
         "reason": "" if trusted else "other processes kept 1.31 of 2 cores busy",
     }
     write_json(
-        context.reports / "measure" / f"{problem}.json",
+        layout.measurement_file(evidence.reports, problem),
         {"machine": machine, "rows": rows, "memory": memory, "operators": operators},
     )
 
@@ -358,7 +358,7 @@ def table(tree: Tree) -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def every(table: pd.DataFrame, tree: Tree) -> tuple[Table, ...]:
-    return tables.every(table, tree.context)
+    return tables.every(table, tree.evidence)
 
 
 @pytest.fixture(scope="session")

@@ -23,4 +23,4 @@ def source_file(folder: str, name: str) -> Path:
 
 def load_module(folder: str, name: str) -> ModuleType:
     """Import plugin module `name` of `tl1bench/<folder>`."""
-    return importlib.import_module(f"tl1bench.{folder}.{name}")
+    return importlib.import_module(f"tl1bench.{folder.replace('/', '.')}.{name}")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -14,29 +15,30 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from tl1bench import figures
+from tl1bench import figures, results
 from tl1bench.errors import ConfigError
 from tl1bench.figures import (
-    accuracy_latency,
+    _published,
     accuracy_size,
     first_layer,
     latency_bars,
     operators,
     penalties,
-    published,
     repeatability,
     training_curves,
 )
-from tl1bench.figures.style import ALARM, INK
-from tl1bench.results import repeats
-from tl1bench.results.comparison import operating_points
+from tl1bench.figures._style import ALARM, INK, looks
+from tl1bench.results import Run, repeats
+from tl1bench.results.points import operating_points
 
 NAMES = figures.names()
+# Formulas and repeated sessions are the same for every profile.
+OF_PROBLEMS = [name for name in NAMES if name not in {"penalties", "repeatability"}]
 
 
 @pytest.fixture(scope="session")
 def drawn(tree, table) -> dict[str, Figure]:
-    return {name: figures.draw(name, table, tree.context) for name in NAMES}
+    return {name: figures.draw(name, table, tree.evidence) for name in NAMES}
 
 
 def texts(figure: Figure) -> list[str]:
@@ -48,24 +50,35 @@ def panel(figure: Figure, title: str):
     return next(axes for axes in figure.axes if axes.get_title(loc="left") == title)
 
 
-def test_the_figures_are_the_files_of_the_folder_that_are_no_helpers():
-    assert set(NAMES) == {
-        "accuracy_latency",
-        "accuracy_size",
-        "architecture",
-        "first_layer",
-        "latency_bars",
-        "memory_size",
-        "operators",
-        "penalties",
-        "repeatability",
-        "training_curves",
-    }
-    with pytest.raises(ConfigError, match=r"no figure 'style'.*accuracy_size"):
-        figures.load("style")
+def columns_read(name: str) -> list[str]:
+    """Return the columns that the docstring of a figure's `draw` names after "Reads"."""
+    (said,) = re.findall(r"\bReads (.+?)[.:]", figures.load(name).draw.__doc__, re.DOTALL)
+    return re.findall(r"`(\w+)`", said)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties", "repeatability"}))
+def test_the_figures_are_the_files_of_the_folder_without_an_underscore():
+    files = Path(figures.__file__).parent.glob("[!_]*.py")
+    assert list(NAMES) == sorted(file.stem for file in files)
+    with pytest.raises(ConfigError, match=r"no figure 'beauty'.*accuracy_size"):
+        figures.load("beauty")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_needs_the_columns_that_it_names_and_no_other(name, table, tree):
+    named = columns_read(name)
+    assert set(named) <= set(results.COLUMNS)
+    figures.draw(name, table[named], tree.evidence)
+    for column in named:
+        with pytest.raises(KeyError):
+            figures.draw(name, table[named].drop(columns=column), tree.evidence)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_says_what_it_is(name):
+    assert figures.load(name).__doc__.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("name", OF_PROBLEMS)
 def test_a_figure_names_its_problems(name, drawn, tree):
     shown = " ".join(texts(drawn[name]))
     assert all(problem in shown for problem in tree.problems)
@@ -79,17 +92,17 @@ def test_a_figure_can_be_written_and_its_svg_does_not_depend_on_addresses(name, 
     assert not re.search(r"<clipPath[^>]*>\s*<path", path.read_text())
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"penalties", "repeatability"}))
+@pytest.mark.parametrize("name", OF_PROBLEMS)
 def test_a_caption_is_made_from_the_data(name, tree, table):
-    shown = figures.caption(name, table, tree.context)
+    shown = figures.caption(name, table, tree.evidence)
     one = tree.problems[:1]
     fewer = table[table["problem"].isin(one) & (table["seed"] == 0)]
     assert shown.endswith(".")
-    assert shown != figures.caption(name, fewer, replace(tree.context, problems=one))
+    assert shown != figures.caption(name, fewer, replace(tree.evidence, problems=one))
 
 
 def test_two_drawings_give_the_same_bytes(table, tree, tmp_path):
-    one = replace(tree.context, problems=tree.problems[:1])
+    one = replace(tree.evidence, problems=tree.problems[:1])
     first, second = (
         figures.save(figures.draw("first_layer", table, one), tmp_path / folder / "x")
         for folder in ("a", "b")
@@ -108,15 +121,14 @@ def test_a_png_has_200_dots_an_inch(drawn, tmp_path):
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(table, tree, tmp_path):
     before = dict(mpl.rcParams)
-    figures.save(figures.draw("penalties", table, tree.context), tmp_path / "x", ("svg",))
+    figures.save(figures.draw("penalties", table, tree.evidence), tmp_path / "x", ("svg",))
     assert dict(mpl.rcParams) == before
 
 
 def test_importing_the_figures_loads_neither_torch_nor_pyplot():
     code = (
-        "import sys, importlib; from tl1bench import figures; [figures.load(n) for n in "
-        "figures.names()]; [importlib.import_module('tl1bench.figures.' + h) for h in "
-        "figures.HELPERS]; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+        "import sys; from tl1bench import figures; [figures.load(n) for n in "
+        "figures.names()]; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
@@ -132,14 +144,14 @@ def test_a_profile_of_strangers_that_were_never_measured_can_be_drawn(name, make
         seeds=(0,),
         measured=False,
     )
-    figures.save(figures.draw(name, tree.collect(), tree.context), tmp_path / name, ("svg",))
+    figures.save(figures.draw(name, tree.collect(), tree.evidence), tmp_path / name, ("svg",))
 
 
 def test_one_seed_has_no_intervals_and_does_not_claim_any(make_tree, tmp_path, tree, table):
     single = make_tree(tmp_path, problems=("digits-mlp",), lams=(1e-4,), seeds=(0,))
     for name in ("accuracy_size", "accuracy_latency"):
-        assert "BCa" in figures.caption(name, table, tree.context)
-        alone = figures.caption(name, single.collect(), single.context)
+        assert "BCa" in figures.caption(name, table, tree.evidence)
+        alone = figures.caption(name, single.collect(), single.evidence)
         assert "one seed" in alone
         assert "BCa" not in alone
 
@@ -147,11 +159,11 @@ def test_one_seed_has_no_intervals_and_does_not_claim_any(make_tree, tmp_path, t
 @pytest.mark.parametrize("name", ["accuracy_latency", "latency_bars", "operators"])
 def test_a_busy_machine_is_marked_loudly(name, drawn, make_tree, tmp_path):
     tree = make_tree(tmp_path, problems=("digits-mlp",), lams=(1e-4,), seeds=(0,), trusted=False)
-    busy = figures.draw(name, tree.collect(), tree.context)
+    busy = figures.draw(name, tree.collect(), tree.evidence)
     assert "DO NOT TRUST" in busy.get_suptitle()
     assert to_hex(busy._suptitle.get_bbox_patch().get_facecolor()) == ALARM
     assert drawn[name].get_suptitle() == ""
-    caption = figures.caption(name, tree.collect(), tree.context)
+    caption = figures.caption(name, tree.collect(), tree.evidence)
     assert "not to be trusted" in caption.lower()
 
 
@@ -161,7 +173,7 @@ def test_every_operating_point_is_drawn_and_the_selected_ones_are_filled(drawn, 
         table[table["problem"] == "digits-mlp"], ("weights_kept", "test_error")
     )
     for method in tree.methods[1:]:
-        color = tree.context.looks[method].color
+        color = looks(tree.methods)[method].color
         marks = [
             line
             for line in axes.lines
@@ -185,7 +197,7 @@ def test_every_operating_point_is_drawn_and_the_selected_ones_are_filled(drawn, 
 def test_a_point_above_the_panel_is_an_arrow_at_its_edge(drawn, tree):
     axes = panel(drawn["accuracy_size"], "mnist-lenet5")
     arrows = [line for line in axes.lines if "uparrow" in str(line.get_marker())]
-    assert [line.get_color() for line in arrows] == [tree.context.looks["l1"].color]
+    assert [line.get_color() for line in arrows] == [looks(tree.methods)["l1"].color]
     assert arrows[0].get_ydata()[0] < 10 < 88
 
 
@@ -199,50 +211,39 @@ def test_published_points_are_drawn_where_they_were_reported(drawn):
     assert ("x", 0.486, 0.89) in marks  # MobilePrune: 2,092 of 430,500 at 99.11 %
     assert ("x", 0.639, 1.0) in marks  # BC-GHS: 5-10-76-16 has 2,751 weights
     assert ("+", 1.254, 0.8) in marks  # TL1, recollected: 5,400 at 99.2 %
-    assert len(marks) == len(published.points("mnist-lenet5")) == 10
+    assert len(marks) == len(_published.points("mnist-lenet5")) == 10
 
 
 def test_published_points_stay_away_from_other_problems():
-    assert published.points("fashion-lenet5") == published.points("digits-mlp") == ()
-    assert {p.who for p in published.points("mnist-lenet300") if p.recollection} == {
+    assert _published.points("fashion-lenet5") == _published.points("digits-mlp") == ()
+    assert {p.who for p in _published.points("mnist-lenet300") if p.recollection} == {
         "TL1 (Ma et al.)",
         "Hoyer-Square",
     }
 
 
 def test_the_caption_tells_recollections_from_what_was_seen(tree, table):
-    caption = accuracy_size.caption(table, tree.context)
+    caption = accuracy_size.caption(table, tree.evidence)
     assert "TL1 (Ma et al.) 2019, 5,400 non-zero weights, recollected and not checked" in caption
     assert "MobilePrune 2021, 2,092 non-zero weights [released" in caption
 
 
-def test_latency_intervals_are_those_that_were_measured(tree, table):
-    runs = table[table["problem"] == "digits-mlp"]
-    points = accuracy_latency.measured_points(runs, "digits-mlp", tree.context)
-    timings = tree.context.timings("digits-mlp")
-    point = points[(points["method"] == "tl1") & (points["lam"] == 1e-4)].iloc[0]
-    rows = [timings[f"tl1/lam-0.0001-seed-{seed}"] for seed in (0, 1, 2)]
-    assert point["latency_ratio_low"] == min(r["ratio_low"] for r in rows)
-    assert point["latency_ratio_high"] == max(r["ratio_high"] for r in rows)
-    assert point["latency_ratio_mean"] == pytest.approx(np.mean([r["ratio_p50"] for r in rows]))
-
-
 def test_the_floor_is_a_line_and_is_not_subtracted(drawn, tree, table):
-    timings = tree.context.timings("mnist-lenet5")
+    timings = tree.evidence.timings("mnist-lenet5")
     axes = panel(drawn["latency_bars"], "mnist-lenet5, batch 1")
     assert timings["floor"]["p50_us"] in [line.get_xdata()[0] for line in axes.lines]
     assert axes.patches[0].get_width() == timings["dense"]["p50_us"]
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels[:2] == ["dense", "zeros left in place"]
-    bars = latency_bars.bars(table, "mnist-lenet5", 64, tree.context)
-    assert bars[0].p50 == tree.context.timings("mnist-lenet5", 64)["dense"]["p50_us"]
+    bars = latency_bars.bars(table, "mnist-lenet5", 64, tree.evidence)
+    assert bars[0].p50 == tree.evidence.timings("mnist-lenet5", 64)["dense"]["p50_us"]
 
 
 def test_bars_show_the_units_that_are_left(drawn, tree, table):
     runs = table[(table["problem"] == "mnist-lenet5") & (table["method"] == "tl1")]
     lam = runs[runs["selected"]]["lam"].iloc[0]
     shown = texts(drawn["architecture"])
-    for layer in tree.context.layers("mnist-lenet5", "tl1", lam, 0):
+    for layer in tree.evidence.layers(Run("mnist-lenet5", "tl1", lam, 0)):
         assert f"{layer['units_after']:,}/{layer['units_before']:,}" in shown
 
 
@@ -250,13 +251,13 @@ def test_a_debias_phase_is_in_the_legend_where_there_is_one(drawn, make_tree, tm
     tree = make_tree(tmp_path, ("digits-mlp",), ("dense", "integrated_tl1"), (1e-4,), (0,))
     for file in tree.root.glob("build/*/train/**/history.csv"):
         file.write_text(file.read_text().replace("debias", "train"))
-    without = figures.draw("training_curves", tree.collect(), tree.context)
+    without = figures.draw("training_curves", tree.collect(), tree.evidence)
     assert any("debias" in text for text in texts(drawn["training_curves"]))
     assert not any("debias" in text for text in texts(without))
 
 
 def test_the_debias_phase_begins_at_the_last_reading_before_it(tree):
-    curve = tree.context.history("digits-mlp", "tl1", 1e-4, 0)
+    curve = tree.evidence.history(Run("digits-mlp", "tl1", 1e-4, 0))
     assert training_curves.debias_span(curve) == (14.0, 24.0)
     assert training_curves.debias_span(curve[curve["phase"] == "train"]) is None
 
@@ -288,11 +289,11 @@ def test_the_drawn_prox_is_the_argmin():
 
 
 def test_the_control_of_zeros_left_in_place_stands_beside_dense(tree, table):
-    found = latency_bars.bars(table, "mnist-lenet5", 1, tree.context)
+    found = latency_bars.bars(table, "mnist-lenet5", 1, tree.evidence)
     assert [bar.label for bar in found][:2] == ["dense", "zeros left in place"]
-    assert found[1].p50 == tree.context.timings("mnist-lenet5")["masked"]["p50_us"]
-    caption = latency_bars.caption(table, tree.context)
-    ratios = [tree.context.timings(p)["masked"]["ratio_p50"] for p in tree.problems]
+    assert found[1].p50 == tree.evidence.timings("mnist-lenet5")["masked"]["p50_us"]
+    caption = latency_bars.caption(table, tree.evidence)
+    ratios = [tree.evidence.timings(p)["masked"]["ratio_p50"] for p in tree.problems]
     said = f"latency at batch 1 is {min(ratios):.2f} to {max(ratios):.2f} of dense's: zeros alone"
     assert said in caption
 
@@ -315,13 +316,13 @@ def test_operators_fall_into_kinds(operator, blocked, kind):
 
 def test_operator_times_are_stacked_beside_the_whole_call(drawn, tree, table):
     axes = panel(drawn["operators"], "mnist-lenet5, batch 64")
-    found = operators.times("mnist-lenet5", 64, tree.context)
+    found = operators.times("mnist-lenet5", 64, tree.evidence)
     widths = [patch.get_width() for patch in axes.patches]
     assert sum(widths) == pytest.approx(sum(sum(own.values()) for own in found.values()))
-    whole = tree.context.timings("mnist-lenet5", 64)["dense"]["p50_us"]
+    whole = tree.evidence.timings("mnist-lenet5", 64)["dense"]["p50_us"]
     assert axes.lines[0].get_xdata()[0] == whole
     assert "20-50\n1 of 2 blocked" in texts(drawn["operators"])
-    said = operators.caption(table, tree.context)
+    said = operators.caption(table, tree.evidence)
     assert (
         "the convolution takes 59 % of dense's operator time, and in integrated TL1 0.250" in said
     )
@@ -343,23 +344,23 @@ def sessions(ratios, trusted=True):
 
 
 def test_repeated_sessions_say_their_spread_and_coverage(tree, table, tmp_path):
-    context = replace(tree.context, reports=tmp_path / "made-up")
-    assert "was not measured" in repeatability.caption(table, context)
+    evidence = replace(tree.evidence, reports=tmp_path / "made-up")
+    assert "was not measured" in repeatability.caption(table, evidence)
     repeats.add(tmp_path / "repeatability/pair.csv", sessions([0.2, 0.202, 0.201]))
     repeats.add(tmp_path / "repeatability/control.csv", sessions([1.0, 1.02, 0.995, 1.001]))
-    figure = figures.draw("repeatability", table, context)
+    figure = figures.draw("repeatability", table, evidence)
     shown = texts(figure)
     assert "session: spread 1.0 % of the ratio" in shown
     assert "session: 3 of 4 intervals cover 1" in shown
     assert figure.get_suptitle() == ""
-    caption = repeatability.caption(table, context)
+    caption = repeatability.caption(table, evidence)
     assert "of 1.0 % over 3 sessions" in caption
     assert "covers 1 in 75 % of 4 sessions" in caption
 
 
 def test_a_session_on_a_busy_machine_is_marked(table, tree, tmp_path):
-    context = replace(tree.context, reports=tmp_path / "made-up")
+    evidence = replace(tree.evidence, reports=tmp_path / "made-up")
     repeats.add(tmp_path / "repeatability/pair.csv", sessions([0.2, 0.202], trusted=False))
     repeats.add(tmp_path / "repeatability/control.csv", sessions([1.0, 1.0]))
-    assert "DO NOT TRUST" in figures.draw("repeatability", table, context).get_suptitle()
-    assert "too busy in 2 of them" in repeatability.caption(table, context)
+    assert "DO NOT TRUST" in figures.draw("repeatability", table, evidence).get_suptitle()
+    assert "too busy in 2 of them" in repeatability.caption(table, evidence)

@@ -5,44 +5,31 @@ from __future__ import annotations
 import pytest
 from matplotlib import font_manager
 
-from tl1bench.figures import panels, style
+from tl1bench.figures import _panels, _style
 
 
 def test_a_known_method_looks_the_same_in_any_company():
-    alone = style.looks(("integrated_tl1",))["integrated_tl1"]
-    assert style.looks(("zzz", "dense", "integrated_tl1"))["integrated_tl1"] == alone
+    alone = _style.looks(("integrated_tl1",))["integrated_tl1"]
+    assert _style.looks(("zzz", "dense", "integrated_tl1"))["integrated_tl1"] == alone
     assert alone.label == "integrated TL1"
 
 
 def test_no_two_methods_look_the_same():
     methods = ("dense", "l1", "group_lasso", "tl1", *(f"m{i}" for i in range(30)))
-    found = [(look.color, look.marker) for look in style.looks(methods).values()]
+    found = [(look.color, look.marker) for look in _style.looks(methods).values()]
     assert len(set(found)) == len(methods)
 
 
 def test_strangers_get_the_spare_looks_in_order():
-    looks = style.looks(("l1", "my_new_one", "other"))
-    again = style.looks(("my_new_one", "l1", "other"))
+    looks = _style.looks(("l1", "my_new_one", "other"))
+    again = _style.looks(("my_new_one", "l1", "other"))
     assert looks == {m: again[m] for m in looks}
     assert looks["my_new_one"].label == "my new one"
 
 
 def test_the_font_exists():
-    path = font_manager.findfont(str(style.RC["font.family"]), fallback_to_default=False)
+    path = font_manager.findfont(str(_style.RC["font.family"]), fallback_to_default=False)
     assert "DejaVuSans" in path
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.012345, "0.0123"), (4.449, "4.45"), (99.96, "100"), (18_341.0, "18,300"), (0.0, "0")],
-)
-def test_numbers_have_three_digits_and_no_exponent(value, text):
-    assert panels.number(value).removesuffix(".0") == text
-
-
-@pytest.mark.parametrize(("value", "text"), [(0.4, "+0.40"), (-0.256, "−0.26"), (-0.001, "0.00")])
-def test_signed_numbers_have_a_sign_unless_they_round_to_nothing(value, text):
-    assert panels.signed(value) == text
 
 
 @pytest.mark.parametrize(
@@ -55,7 +42,7 @@ def test_signed_numbers_have_a_sign_unless_they_round_to_nothing(value, text):
     ],
 )
 def test_log_ticks_are_plain_numbers_and_few(low, high, expected):
-    figure, (axes,) = panels.grid(1)
-    panels.log_axis(axes, "x", low, high)
+    figure, (axes,) = _panels.grid(1)
+    _panels.log_axis(axes, "x", low, high)
     figure.draw_without_rendering()
     assert [label.get_text() for label in axes.get_xticklabels()] == expected

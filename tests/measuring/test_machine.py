@@ -51,25 +51,25 @@ def test_an_overload_counts_even_if_it_pauses():
 
 
 def test_a_worker_that_was_pushed_aside_is_not_trusted():
-    assert machine.verdict(watched(), (1,), on_cpu=0.99)["trusted"] is True
-    assert machine.verdict(watched(), (1,), on_cpu=None)["trusted"] is True
-    verdict = machine.verdict(watched(), (1,), on_cpu=0.8)
-    assert verdict["trusted"] is False
-    assert "80%" in verdict["reason"]
+    assert machine.trust(watched(), (1,), on_cpu=0.99)["trusted"] is True
+    assert machine.trust(watched(), (1,), on_cpu=None)["trusted"] is True
+    found = machine.trust(watched(), (1,), on_cpu=0.8)
+    assert found["trusted"] is False
+    assert "80%" in found["reason"]
 
 
 def test_too_few_undisturbed_calls_are_not_trusted():
-    assert machine.verdict(watched(), (1,), quiet={1: 0.3})["trusted"] is True
-    verdict = machine.verdict(watched(), (1,), quiet={1: 0.2})
-    assert verdict["trusted"] is False
-    assert "80% of the timed calls" in verdict["reason"]
+    assert machine.trust(watched(), (1,), quiet={1: 0.3})["trusted"] is True
+    found = machine.trust(watched(), (1,), quiet={1: 0.2})
+    assert found["trusted"] is False
+    assert "80% of the timed calls" in found["reason"]
 
 
 def test_a_doubt_about_more_threads_leaves_one_thread_trusted():
-    verdict = machine.verdict(watched(during=0.5), (1, 4))
-    assert verdict["trusted"] is True
-    assert verdict["reasons"]["1"] == ""
-    assert "left 3.50 cores" in verdict["reasons"]["4"]
+    found = machine.trust(watched(during=0.5), (1, 4))
+    assert found["trusted"] is True
+    assert found["reasons"]["1"] == ""
+    assert "left 3.50 cores" in found["reasons"]["4"]
 
 
 def test_a_look_sleeps_between_its_samples():

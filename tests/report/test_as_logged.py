@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tl1bench.report import page, tables
-from tl1bench.report.as_logged import as_logged, places_unpadded, remark
+from tl1bench.report.as_logged import layer_counts, places_unpadded, remark
+from tl1bench.report.tables import as_logged
 
 # One filter of four is read by no one; of the linear layer's weights half are zero.
 LAYERS = [
@@ -45,12 +46,12 @@ LAYERS = [
 
 @pytest.fixture(scope="module")
 def coded(make_tree, tmp_path_factory):
-    """Return table and context of a problem with one seed, its layers being LAYERS."""
+    """Return table and evidence of a problem with one seed, its layers being LAYERS."""
     root = tmp_path_factory.mktemp("coded")
     tree = make_tree(root, ("mnist-lenet5",), ("dense", "integrated_tl1"), (3e-4,), (0,))
     for file in root.glob("build/*/compact/**/compact.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "layers": LAYERS}))
-    return tree.collect(), replace(tree.context, as_coded=("mnist-lenet5",))
+    return tree.collect(), replace(tree.evidence, as_coded=("mnist-lenet5",))
 
 
 def test_a_padded_convolution_is_counted_without_its_padding():
@@ -58,7 +59,7 @@ def test_a_padded_convolution_is_counted_without_its_padding():
 
 
 def test_layers_are_counted_as_logged_and_as_they_are(coded):
-    frame = as_logged(coded[0], "mnist-lenet5", coded[1]).frame
+    frame = layer_counts(coded[0], "mnist-lenet5", coded[1])
     hero = frame[frame["method"] == "integrated_tl1"].set_index("layer")
     assert hero["macs_logged"].to_dict() == {"conv": 30 * 36, "fc": 320, "all": 30 * 36 + 320}
     assert hero["macs_nonzero"].to_dict() == {"conv": 30 * 64, "fc": 320, "all": 30 * 64 + 320}
@@ -68,7 +69,7 @@ def test_layers_are_counted_as_logged_and_as_they_are(coded):
 
 
 def test_the_printed_shares_are_of_their_own_dense_count(coded):
-    last = as_logged(coded[0], "mnist-lenet5", coded[1]).rows[-1]
+    last = as_logged.make(*coded)[0].rows[-1]
     assert last[:4] == ("integrated TL1", "all", "712", f"350 ({35000 / 712:.2f} %)")
     assert last[4] == f"1,400 ({140000 / (72 * 36 + 640):.2f} %)"
     assert last[5] == f"2,240 ({224000 / (72 * 64 + 640):.2f} %)"
@@ -85,12 +86,12 @@ def test_the_remark_says_how_far_and_how_often_it_ran(coded):
 
 
 def test_table_and_remark_are_on_the_page_of_as_coded_problems_only(coded):
-    table, context = coded
-    every = tables.every(table, context)
+    table, evidence = coded
+    every = tables.every(table, evidence)
     assert [t.name for t in every][1] == "mnist-lenet5-as-logged"
     assert "One seed" in every[0].note
-    html = page.section(table, context, {}, every)
+    html = page.section(table, evidence, {}, every)
     assert "30,000 iterations" in html
-    plain = replace(context, as_coded=())
+    plain = replace(evidence, as_coded=())
     assert len(tables.every(table, plain)) == len(every) - 1
     assert "30,000 iterations" not in page.section(table, plain, {}, ())

@@ -28,8 +28,8 @@ def said(tree):
     def of(*rows: list[dict]) -> list[str]:
         table = pd.DataFrame([row for group in rows for row in group])
         table["selected"] = results.select(table, 0.5)
-        context = replace(tree.context, problems=("p",), methods=("dense", "l1"))
-        return [sentence.removeprefix("p, ℓ1: ") for sentence in doubts(table, context)]
+        evidence = replace(tree.evidence, problems=("p",), methods=("dense", "l1"))
+        return [sentence.removeprefix("p, ℓ1: ") for sentence in doubts(table, evidence)]
 
     return of
 

@@ -12,6 +12,7 @@ import pytest
 from tl1bench import results
 from tl1bench.figures import caption, names
 from tl1bench.report import page, tables
+from tl1bench.results import layout
 
 VOID = {"meta", "link", "img", "br", "hr"}
 
@@ -43,21 +44,21 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="session")
 def captions(tree, table) -> dict[str, str]:
-    return {name: caption(name, table, tree.context) for name in names()}
+    return {name: caption(name, table, tree.evidence) for name in names()}
 
 
 @pytest.fixture(scope="session")
 def written(tree, table, every, captions) -> Path:
     reports = tree.root / "reports"
-    context = tree.context
-    results.write(context.reports / "runs.csv", table)
-    tables.write_all(every, context.reports / "tables")
+    evidence = tree.evidence
+    results.write(evidence.reports / "runs.csv", table)
+    tables.write_all(every, evidence.reports / "tables")
     for name in names():
         for kind in ("svg", "png", "pdf"):
-            target = context.reports / "figures" / f"{name}.{kind}"
+            target = evidence.reports / "figures" / f"{name}.{kind}"
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(b"drawn")
-    page.write(reports, table, context, captions, every)
+    page.write(reports, table, evidence, captions, every)
     return reports / "index.html"
 
 
@@ -82,10 +83,10 @@ def test_every_link_leads_to_a_file_or_a_place_on_the_page(read, written):
 
 
 def test_only_formats_that_were_saved_are_offered(tree, table, tmp_path):
-    context = replace(tree.context, reports=tmp_path)
+    evidence = replace(tree.evidence, reports=tmp_path)
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/penalties.svg").write_text("")
-    html = page.section(table, context, {"penalties": "A drawing."}, ())
+    html = page.section(table, evidence, {"penalties": "A drawing."}, ())
     assert "figures/penalties.svg" in html
     assert "figures/penalties.pdf" not in html
 
@@ -114,21 +115,20 @@ def test_the_page_tells_verdict_machine_time_and_origin(written):
     text = written.read_text()
     assert "integrated TL1 wins" in text
     assert "a made-up processor" in text
-    assert "train 811 s, measure 64 s" in text
     assert "The body of that paper was not at hand" in text
     assert "recollected and not checked" in text
 
 
 def test_a_busy_machine_is_an_alarm_on_the_page(written, make_tree, tmp_path):
     tree = make_tree(tmp_path, ("digits-mlp",), ("dense", "l1"), (1e-4,), (0,), trusted=False)
-    html = page.section(tree.collect(), tree.context, {}, ())
+    html = page.section(tree.collect(), tree.evidence, {}, ())
     assert 'role="alert"' in html
     assert "other processes kept 1.31 of 2 cores busy" in html
     assert 'role="alert"' not in written.read_text()
 
 
 def test_text_from_files_is_escaped(tree, table):
-    evil = replace(tree.context, command="<script>alert(1)</script>")
+    evil = replace(tree.evidence, command="<script>alert(1)</script>")
     html = page.section(table, evil, {"penalties": "a <b> & c."}, ())
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
@@ -140,7 +140,7 @@ def test_every_profile_with_results_is_listed_and_paper_comes_first(tmp_path):
         (tmp_path / name).mkdir()
         if name != "empty":
             (tmp_path / name / "runs.csv").write_text("")
-    (tmp_path / "zeta" / page.SECTION).write_text("<p>its own section</p>")
+    (tmp_path / "zeta" / layout.SECTION).write_text("<p>its own section</p>")
     assert page.profiles(tmp_path) == ("paper", "default", "alpha", "zeta")
     html = page.index(tmp_path)
     assert "<p>its own section</p>" in html
@@ -155,7 +155,7 @@ def test_without_results_there_is_no_page(tmp_path):
 
 def test_the_page_is_the_same_when_written_again(written, tree, table, every, captions):
     before = written.read_bytes()
-    page.write(written.parent, table, tree.context, captions, every)
+    page.write(written.parent, table, tree.evidence, captions, every)
     assert written.read_bytes() == before
 
 

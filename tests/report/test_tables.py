@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tl1bench import metrics, plugins
 from tl1bench.report import tables
+from tl1bench.report.tables import operating_points as operating_points_table
+from tl1bench.report.tables import selected
 from tl1bench.report.typeset import Table
-from tl1bench.results.comparison import operating_points
+from tl1bench.results.points import operating_points
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +28,33 @@ def runs_of(table: pd.DataFrame, method: str) -> pd.DataFrame:
     return table[of_method & table["selected"]]
 
 
-def test_there_is_one_table_a_problem_and_one_of_all_points(every, tree, tmp_path):
-    assert [t.name for t in every] == [*tree.problems, "what-is-left", "fronts", "operating-points"]
+def test_there_is_one_table_a_problem_first_and_one_of_all_points_last(every, tree, tmp_path):
+    names = [t.name for t in every]
+    assert names[: len(tree.problems)] == list(tree.problems)
+    assert names[-1] == "operating-points"
+    assert len(set(names)) == len(names)
     tables.write_all(every, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3 * len(every)
+
+
+def test_the_tables_are_the_files_of_the_folder():
+    files = Path(tables.__file__).parent.glob("[!_]*.py")
+    assert sorted(tables.names()) == sorted(file.stem for file in files)
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_a_table_is_whole(name, table, tree):
+    for made in plugins.load_module("report/tables", name).make(table, tree.evidence):
+        assert {len(row) for row in made.rows} == {len(made.header)}
+        assert len(made.rows) == len(made.frame)
+        assert made.note.endswith((".", ")"))
+
+
+def test_every_metric_is_in_the_table_of_all_points_unless_it_is_elsewhere(every):
+    header = every[-1].header
+    for name in metrics.names():
+        if name not in operating_points_table.ELSEWHERE:
+            assert metrics.axis_label(name) in header
 
 
 def test_a_row_is_computed_from_its_runs(main, table):
@@ -55,7 +82,7 @@ def test_the_dense_row_is_the_reference(main, tree):
         "–",
         "1.00",
     )
-    measured = tree.context.timings("mnist-lenet5")["dense"]["p50_us"]
+    measured = tree.evidence.timings("mnist-lenet5")["dense"]["p50_us"]
     assert main.frame["p50_us"].iloc[0] == measured
 
 
@@ -113,7 +140,7 @@ def test_every_operating_point_has_a_row(every, table, tree):
 
 def test_what_was_not_measured_is_a_dash(make_tree, tmp_path):
     tree = make_tree(tmp_path, ("digits-mlp",), ("dense", "l1"), (1e-4,), (0,), measured=False)
-    shown = tables.main_table(tree.collect(), "digits-mlp", tree.context)
+    shown = selected.make(tree.collect(), tree.evidence)[0]
     last = dict(zip(shown.header, shown.rows[1], strict=True))
     assert last["speed-up [×]"] == last["p50 [µs]"] == "–"
     assert "±" not in last["test error [%]"]
@@ -133,7 +160,7 @@ def test_dense_theoretical_and_compact_counts_stand_side_by_side(every, table, t
         assert row[name] == pytest.approx(runs[name].astype(float).mean())
     assert row["macs_nonzero"] < row["macs_compact"] < row["macs_dense"]
     model = f"tl1/lam-{runs['lam'].iloc[0]:g}-seed-0"
-    timing = tree.context.timings("mnist-lenet5")[model]
+    timing = tree.evidence.timings("mnist-lenet5")[model]
     assert row["gzip_kb"] == timing["gzip_bytes"] / 1e3
     assert row["uss_run_no_arena_mib"] == timing["uss_run_mib"] + 2
     assert row["hwm_mib"] == timing["hwm_mib"]

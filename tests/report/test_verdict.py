@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tl1bench.report import verdict as words
 from tl1bench.report.verdict import judge
-from tl1bench.results.comparison import Effect
-from tl1bench.results.statistics import Interval
 
 
 def shifted(table, error: float, size: float):
@@ -27,7 +24,7 @@ def shifted(table, error: float, size: float):
 
 def badges(verdict, baseline: str) -> set[str]:
     return {
-        line.verdict for _, lines in verdict.lines for line in lines if line.baseline == baseline
+        line.outcome for _, lines in verdict.lines for line in lines if line.baseline == baseline
     }
 
 
@@ -35,12 +32,12 @@ def badges(verdict, baseline: str) -> set[str]:
     ("error", "size", "word"), [(-3, 0.5, "wins"), (3, 2, "loses"), (3, 0.5, "trades")]
 )
 def test_wins_and_losses_are_called_so(tree, table, error, size, word):
-    verdict = judge(shifted(table, error, size), tree.context)
+    verdict = judge(shifted(table, error, size), tree.evidence)
     assert badges(verdict, "TL1") == {word}
 
 
 def test_a_defeat_reaches_the_headline(tree, table):
-    verdict = judge(shifted(table, 9, 50), tree.context)
+    verdict = judge(shifted(table, 9, 50), tree.evidence)
     assert "wins 0" in verdict.headline
     assert "loses 8" in verdict.headline
     assert "No advantage over any of them is shown" in verdict.headline
@@ -51,13 +48,13 @@ def test_equal_results_are_a_tie(tree, table):
     for column in ("test_error_pct", "weights_compact"):
         values = same[same["selected"]].groupby(["problem", "seed"])[column].transform("first")
         same.loc[values.index, column] = values
-    verdict = judge(same, tree.context)
+    verdict = judge(same, tree.evidence)
     assert "ties 8" in verdict.headline
     assert all(badges(verdict, name) == {"ties"} for name in ("ℓ1", "TL1", "group lasso"))
 
 
 def test_every_comparison_is_listed_by_problem_with_its_intervals(tree, table):
-    verdict = judge(table, tree.context)
+    verdict = judge(table, tree.evidence)
     assert [problem for problem, _ in verdict.lines] == list(tree.problems)
     for _, lines in verdict.lines:
         assert [line.baseline for line in lines] == [
@@ -73,11 +70,11 @@ def test_the_distance_to_dense_is_the_mean_over_seeds(tree, table):
     chosen = table[table["selected"] & (table["problem"] == "digits-mlp")].set_index("seed")
     mine = chosen[chosen["method"] == "integrated_tl1"]["test_error_pct"]
     dense = chosen[chosen["method"] == "dense"]["test_error_pct"]
-    assert f"{(mine - dense).mean():+.2f} [" in judge(table, tree.context).dense[0]
+    assert f"{(mine - dense).mean():+.2f} [" in judge(table, tree.evidence).dense[0]
 
 
 def test_one_seed_is_said_to_show_nothing(tree, table):
-    verdict = judge(table[table["seed"] == 0].reset_index(drop=True), tree.context)
+    verdict = judge(table[table["seed"] == 0].reset_index(drop=True), tree.evidence)
     assert "ties 8" in verdict.headline
     assert all("one seed" in sentence for sentence in verdict.power)
     assert not any("[" in line.sentence for _, lines in verdict.lines for line in lines)
@@ -85,7 +82,7 @@ def test_one_seed_is_said_to_show_nothing(tree, table):
 
 def test_without_baselines_there_is_nothing_to_compare(tree, table):
     only = table[table["method"].isin(["dense", "integrated_tl1"])]
-    assert "nothing to compare" in judge(only, tree.context).headline
+    assert "nothing to compare" in judge(only, tree.evidence).headline
 
 
 def test_more_seeds_can_show_smaller_differences(tree, table):
@@ -95,14 +92,6 @@ def test_more_seeds_can_show_smaller_differences(tree, table):
     few = bigger[bigger["seed"] < 3]
 
     def least(t) -> float:
-        return float(judge(t, tree.context).power[0].split("about ")[1].split()[0])
+        return float(judge(t, tree.evidence).power[0].split("about ")[1].split()[0])
 
     assert least(bigger) < least(few)
-
-
-@pytest.mark.parametrize(
-    ("p", "text"),
-    [(0.0503, "0.0503"), (0.0497, "0.0497"), (0.0512, "0.051"), (0.4, "0.400"), (1e-5, "< 0.001")],
-)
-def test_a_p_beside_the_level_shows_its_side(p: float, text: str) -> None:
-    assert words._p(Effect(Interval(0.0, 0.0, 0.0, 3), p, 0.0)) == text

@@ -1,4 +1,4 @@
-"""Means, paired differences and verdicts, on tables small enough to check by hand."""
+"""Paired differences and who wins, on tables small enough to check by hand."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BASE = 5.0 + WOBBLE
 SIZE = np.array([100, 103, 98, 101, 99])
 
 
-def verdict(error_shift, size_factor, error_noise=1.0) -> str:
+def outcome(error_shift, size_factor, error_noise=1.0) -> str:
     table = pd.concat(
         [
             runs("ours", BASE + error_shift + error_noise * NOISE, SIZE * size_factor),
@@ -53,7 +53,7 @@ def verdict(error_shift, size_factor, error_noise=1.0) -> str:
         ignore_index=True,
     )
     (found,) = comparison.versus(table, "toy", "ours", ["theirs"])
-    return found.verdict
+    return found.outcome
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def verdict(error_shift, size_factor, error_noise=1.0) -> str:
         (0.0, 1, "ties"),
     ],
 )
-def test_the_verdict_follows_from_error_and_size(error_shift, size_factor, expected):
-    assert verdict(error_shift, size_factor) == expected
+def test_the_outcome_follows_from_error_and_size(error_shift, size_factor, expected):
+    assert outcome(error_shift, size_factor) == expected
 
 
 def test_being_smaller_but_probably_worse_is_no_win():
@@ -80,14 +80,14 @@ def test_being_smaller_but_probably_worse_is_no_win():
     (found,) = comparison.versus(table, "toy", "ours", ["theirs"])
     assert (found.error.leaning, found.error.sign) == (1, 0)
     assert found.size.sign == -1
-    assert found.verdict == "trades"
+    assert found.outcome == "trades"
 
 
 def test_one_seed_shows_nothing():
     table = pd.concat([runs("ours", BASE[:1] - 3, SIZE[:1] // 9), runs("theirs", BASE, SIZE)])
     (found,) = comparison.versus(table.reset_index(drop=True), "toy", "ours", ["theirs"])
     assert found.seeds == 1
-    assert found.verdict == "ties"
+    assert found.outcome == "ties"
 
 
 def test_differences_are_paired_by_seed_and_not_by_row():
@@ -133,18 +133,3 @@ def test_summary_gives_the_difference_to_dense_with_its_sign():
     assert math.isnan(found.loc["dense", "delta"])
     assert found.loc["l1", "test_error_mean"] == pytest.approx((BASE + 0.25 + NOISE).mean())
     assert found.loc["l1", "test_error_sd"] == pytest.approx((BASE + NOISE).std(ddof=1))
-
-
-def test_an_operating_point_of_one_seed_has_a_mean_but_no_spread():
-    point = comparison.operating_points(runs("l1", BASE[:1], SIZE[:1]), ("test_error",)).iloc[0]
-    assert point["test_error_mean"] == BASE[0]
-    assert np.isnan([point["test_error_sd"], point["test_error_low"]]).all()
-    assert point["seeds"] == 1
-
-
-def test_what_was_measured_for_some_seeds_is_averaged_over_those():
-    table = runs("l1", BASE, SIZE)
-    table.loc[1, "latency_ratio_p50"] = 0.5
-    point = comparison.operating_points(table, ("latency_ratio", "memory_kept")).iloc[0]
-    assert point["latency_ratio_mean"] == 0.5
-    assert math.isnan(point["memory_kept_mean"])

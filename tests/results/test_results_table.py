@@ -1,4 +1,4 @@
-"""The results table: read from files, selected on validation, written and read back."""
+"""The results table: read from files, written and read back."""
 
 from __future__ import annotations
 
@@ -156,107 +156,6 @@ def test_a_run_in_the_wrong_folder_is_an_error(tree):
         gather(tree)
 
 
-def points(*rows: tuple[str, float, list[float], list[int]]) -> pd.DataFrame:
-    """One problem from (method, λ, validation errors by seed, weights by seed)."""
-    return pd.DataFrame(
-        [
-            {
-                "problem": "toy",
-                "method": method,
-                "lam": lam,
-                "seed": seed,
-                "val_error_pct": error,
-                "test_error_pct": 50.0 - error,
-                "weights_compact": size,
-            }
-            for method, lam, errors, sizes in rows
-            for seed, (error, size) in enumerate(zip(errors, sizes, strict=True))
-        ]
-    )
-
-
-def chosen(table: pd.DataFrame, method: str, tolerance: float = 0.5) -> float:
-    picked = table[results.select(table, tolerance) & (table.method == method)]
-    assert len(picked) == (table.lam == picked.lam.iloc[0]).sum()
-    return picked.lam.iloc[0]
-
-
-DENSE = ("dense", 0.0, [1.0, 1.2], [100, 100])
-
-
-def test_selection_takes_the_smallest_network_within_the_tolerance():
-    table = points(
-        DENSE,
-        ("l1", 1e-4, [1.1, 1.1], [60, 60]),
-        ("l1", 2e-4, [1.4, 1.6], [35, 25]),
-        ("l1", 3e-4, [1.5, 1.9], [5, 5]),
-    )
-    assert chosen(table, "l1") == 2e-4
-    assert chosen(table, "l1", tolerance=0.7) == 3e-4
-    assert chosen(table, "l1", tolerance=0.0) == 1e-4
-
-
-def test_an_error_right_at_the_bar_is_within_it():
-    # Exactly half a point above dense in every seed, yet the binary means are one bit too far.
-    table = points(
-        ("dense", 0.0, [0.9, 0.9, 1.12], [9, 9, 9]),
-        ("l1", 1.0, [1.4, 1.62, 1.4], [1, 1, 1]),
-        ("l1", 0.5, [1.0, 1.0, 1.0], [8, 8, 8]),
-    )
-    assert chosen(table, "l1") == 1.0
-
-
-def test_without_a_point_within_the_tolerance_the_lowest_validation_error_is_taken():
-    table = points(
-        DENSE,
-        ("l1", 1e-4, [9.0, 9.0], [60, 60]),
-        ("l1", 2e-4, [8.0, 9.5], [30, 30]),
-        ("l1", 3e-4, [20.0, 20.0], [5, 5]),
-    )
-    assert chosen(table, "l1") == 2e-4
-
-
-def test_of_equal_points_the_smaller_lambda_is_taken():
-    within = points(DENSE, ("l1", 3e-4, [1.2, 1.2], [5, 5]), ("l1", 1e-4, [1.0, 1.0], [5, 5]))
-    beyond = points(DENSE, ("l1", 3e-4, [7.0, 8.0], [5, 5]), ("l1", 1e-4, [8.0, 7.0], [50, 50]))
-    assert chosen(within, "l1") == chosen(beyond, "l1") == 1e-4
-
-
-def test_dense_is_chosen_by_validation_error_alone_and_sets_the_bar():
-    table = points(
-        ("dense", 0.0, [1.3], [90]),
-        ("dense", 1e-4, [1.0], [100]),
-        ("l1", 1.0, [1.6], [10]),
-        ("l1", 0.1, [1.2], [40]),
-    )
-    assert chosen(table, "dense") == 1e-4
-    assert chosen(table, "l1") == 0.1
-
-
-def test_test_errors_take_no_part_in_selection():
-    rng = np.random.default_rng(0)
-    lams = [10.0**-k for k in range(6)]
-    table = points(
-        DENSE, *(("tl1", lam, list(rng.uniform(1, 2, 2)), [int(9 / lam)] * 2) for lam in lams)
-    )
-    expected = results.select(table, 0.3)
-    for seed in range(5):
-        shuffled = table.assign(
-            test_error_pct=np.random.default_rng(seed).permutation(table["test_error_pct"])
-        )
-        pd.testing.assert_series_equal(results.select(shuffled, 0.3), expected)
-    without = table.drop(columns="test_error_pct")
-    pd.testing.assert_series_equal(results.select(without, 0.3), expected)
-
-
-def test_each_problem_is_selected_by_itself():
-    one = points(DENSE, ("l1", 1e-4, [1.1, 1.1], [60, 60]), ("l1", 3e-4, [9.0, 9.0], [5, 5]))
-    two = points(DENSE, ("l1", 1e-4, [1.1, 1.1], [60, 60]), ("l1", 3e-4, [1.3, 1.3], [5, 5]))
-    both = pd.concat([one, two.assign(problem="other")], ignore_index=True)
-    picked = both[results.select(both, 0.5) & (both.method == "l1")]
-    assert dict(zip(picked.problem, picked.lam, strict=True)) == {"toy": 1e-4, "other": 3e-4}
-
-
 def test_the_table_comes_back_from_its_file_bit_for_bit(tree, tmp_path):
     table = gather(tree)
     table.loc[0, "val_error_pct"] = 0.1 + 0.2
@@ -292,7 +191,7 @@ def test_a_table_that_lacks_a_column_is_refused(tree, tmp_path):
 def test_metrics_are_flat_json_of_the_selected_points(tree):
     table = gather(tree).assign(method=lambda t: t["method"].replace("l1", results.HERO))
     table["selected"] = (table.lam != 1e-5).to_numpy()
-    found = results.metrics(table)
+    found = results.dvc_metrics(table)
     assert found == {
         "toy.dense.test_error_pct": 3.5,
         "toy.integrated_tl1.test_error_pct": 3.5,
@@ -300,5 +199,5 @@ def test_metrics_are_flat_json_of_the_selected_points(tree):
         "toy.integrated_tl1.latency_ratio_p50": 0.25,
     }
     json.dumps(found, allow_nan=False)
-    unmeasured = results.metrics(table.assign(latency_ratio_p50=math.nan))
+    unmeasured = results.dvc_metrics(table.assign(latency_ratio_p50=math.nan))
     assert "toy.integrated_tl1.latency_ratio_p50" not in unmeasured

@@ -1,28 +1,23 @@
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from scipy import integrate, stats
 
 from tl1bench.results.statistics import (
     RESAMPLES,
     bca,
     holm,
-    hypervolume,
     minimum_detectable_difference,
     paired_difference,
-    pareto_front,
     widened_confidence,
 )
 
 SKEWED = np.random.default_rng(3).exponential(size=20)
-grids = hnp.arrays(np.int64, st.tuples(st.integers(0, 8), st.just(2)), elements=st.integers(0, 6))
 
 
 @pytest.mark.parametrize("statistic", [np.mean, np.median])
@@ -127,27 +122,6 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(pvalues):
 def test_holm_refuses_what_is_no_probability():
     with pytest.raises(ValueError, match="between 0 and 1"):
         holm([0.2, 1.5])
-
-
-@given(grids)
-def test_the_front_is_what_nothing_dominates(points):
-    front = pareto_front(points).tolist()
-    for i, p in enumerate(points):
-        dominated = any((q <= p).all() and (q < p).any() for q in points)
-        assert (i in front) != dominated
-    assert points[front].tolist() == sorted(points[front].tolist())
-
-
-@given(grids)
-def test_the_hypervolume_is_the_number_of_dominated_unit_cells(points):
-    cells = itertools.product(range(5), range(4))
-    counted = sum(any(p[0] <= x and p[1] <= y for p in points) for x, y in cells)
-    assert hypervolume(points, (5, 4)) == counted
-
-
-def test_a_hypervolume_in_three_objectives_is_refused():
-    with pytest.raises(ValueError, match="two objectives"):
-        hypervolume([[1.0, 2.0, 3.0]], (4, 4, 4))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 30])

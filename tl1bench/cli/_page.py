@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from tl1bench.files import write_text
+from tl1bench.report.templates import environment
 
 if TYPE_CHECKING:
     from tl1bench.compaction import Report
@@ -35,10 +34,7 @@ class Findings:
 
 def write(findings: Findings, target: Path) -> None:
     """Write the page."""
-    page = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    page = environment(Path(__file__).parent)
     page.filters.update(count=lambda n: f"{n:,}", percent=_percent)
     machine = findings.latency.machine
     text = page.get_template("compact.html").render(

@@ -30,6 +30,7 @@ def measure_sessions(
         The number of files is neither none nor what is compared.
     """
     from tl1bench.measuring import negative_control, repeatability
+    from tl1bench.results import layout
     from tl1bench.results.repeats import CONTROL, PAIR, add, covered_pct, read, spread_pct
 
     if models and len(models) != 2 - control:
@@ -48,7 +49,9 @@ def measure_sessions(
         from tl1bench.figures import repeatability as figure
 
         table = add(save / name, table)
-        figures.save(figures.styled(figure.picture, save), save / figure.FOLDER, ("png", "svg"))
+        with figures.style():
+            drawn = figure.picture(save)
+        figures.save(drawn, save / layout.REPEATABILITY, ("png", "svg"))
     console = Console()
     console.print(table.to_string(index=False), markup=False, highlight=False)
     console.print(

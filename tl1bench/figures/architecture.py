@@ -10,48 +10,51 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tl1bench.figures.context import Context, first_selected
-from tl1bench.figures.style import INK, MUTED, WIDTH, Look
-from tl1bench.results import DENSE
+from tl1bench.figures._style import INK, MUTED, WIDTH, Look, looks
+from tl1bench.results import DENSE, first_selected
+from tl1bench.results.evidence import Evidence
 
 
-def draw(table: pd.DataFrame, context: Context) -> Figure:
-    """Draw one row a problem and one column a method; a bar's length is the root of its units."""
-    methods = [m for m in context.methods if m != DENSE] or list(context.methods)
+def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
+    """Draw one row a problem and one column a method; a bar's length is the root of its units.
+
+    Reads `problem`, `method`, `lam`, `seed` and `selected`.
+    """
+    methods = [m for m in evidence.methods if m != DENSE] or list(evidence.methods)
     stacks = {
-        (problem, method): _stack(table, problem, method, context)
-        for problem in context.problems
+        (problem, method): _stack(table, problem, method, evidence)
+        for problem in evidence.problems
         for method in methods
     }
-    depth = [max(len(stacks[p, m]) for m in methods) for p in context.problems]
+    depth = [max(len(stacks[p, m]) for m in methods) for p in evidence.problems]
     heights = [0.6 + 0.16 * d for d in depth]
     figure = Figure(
         figsize=(max(WIDTH, 1.35 * len(methods) + 0.5), sum(heights)), layout="constrained"
     )
     axes = figure.subplots(
-        len(context.problems), len(methods), squeeze=False, height_ratios=heights
+        len(evidence.problems), len(methods), squeeze=False, height_ratios=heights
     )
-    for row, problem in zip(axes, context.problems, strict=True):
+    for row, problem in zip(axes, evidence.problems, strict=True):
         widest = max((b for m in methods for _, b, _ in stacks[problem, m]), default=1)
         for panel, method in zip(row, methods, strict=True):
             stack = stacks[problem, method]
-            _panel(panel, stack, widest, context.looks[method])
+            _panel(panel, stack, widest, looks(evidence.methods)[method])
             panel.tick_params(labelleft=method == methods[0])
         row[0].set_title(problem, loc="left", pad=16)
     for problem_row in axes:
         for panel, method in zip(problem_row, methods, strict=True):
-            look = context.looks[method]
+            look = looks(evidence.methods)[method]
             over_the_bars = panel.get_xaxis_transform()
             panel.text(0, 1.02, look.label, transform=over_the_bars, ha="center", size=7.5)
     return figure
 
 
 def _stack(
-    table: pd.DataFrame, problem: str, method: str, context: Context
+    table: pd.DataFrame, problem: str, method: str, evidence: Evidence
 ) -> list[tuple[str, int, int]]:
     """(name, units before, units after) of the inputs and of each layer of the first run."""
     found = first_selected(table, problem, method)
-    layers = context.layers(problem, method, *found) if found else []
+    layers = evidence.layers(found) if found else []
     weighted = [layer for layer in layers if layer["weights_before"] > 0]
     if not weighted:
         return []
@@ -92,7 +95,7 @@ def _panel(panel: Axes, stack: Sequence[tuple[str, int, int]], widest: int, look
         spine.set_visible(False)
 
 
-def caption(table: pd.DataFrame, context: Context) -> str:
+def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     """Return what is shown, with the seed that is drawn."""
     seeds = sorted(set(table[table["selected"]]["seed"]))
     seed = f"seed {seeds[0]}" if seeds else "no run"
@@ -101,5 +104,5 @@ def caption(table: pd.DataFrame, context: Context) -> str:
         f"network (outline, right number), at the selected operating point, {seed}. The length of "
         "a bar is the square root of the number of units. 'input' counts the features or channels "
         "that the first layer takes, those with weights of zero alone among them unless an index "
-        f"picks the others (compact.gather). Problems: {', '.join(context.problems)}."
+        f"picks the others (compact.gather). Problems: {', '.join(evidence.problems)}."
     )

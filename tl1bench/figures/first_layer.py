@@ -10,36 +10,40 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from tl1bench.figures.context import Context, first_selected
-from tl1bench.figures.style import MUTED, WIDTH, display
-from tl1bench.results import DENSE, HERO
+from tl1bench.figures._style import MUTED, WIDTH
+from tl1bench.results import DENSE, HERO, first_selected
+from tl1bench.results.evidence import Evidence
+from tl1bench.results.printed import display
 
 _SHOWN = 20
 
 
-def draw(table: pd.DataFrame, context: Context) -> Figure:
-    """Draw filters of convolutions; for dense layers how strongly each pixel is used, and rows."""
-    count = len(context.problems)
+def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
+    """Draw filters of convolutions; for dense layers how strongly each pixel is used, and rows.
+
+    Reads `problem`, `method`, `lam`, `seed` and `selected`.
+    """
+    count = len(evidence.problems)
     # The headings stand at the very top of their rows: a little more room than usual.
     room = ConstrainedLayoutEngine(h_pad=0.08)
     figure = Figure(figsize=(WIDTH, 1.4 * count), layout=room)
     rows = figure.subfigures(count, 2, squeeze=False)
-    for row, problem in zip(rows, context.problems, strict=True):
+    for row, problem in zip(rows, evidence.problems, strict=True):
         for half, method in zip(row, (DENSE, HERO), strict=True):
             name = f"{problem}: {display(method)}"
-            _half(half, first_weight(table, problem, method, context), name)
+            _half(half, _first_weight(table, problem, method, evidence), name)
     return figure
 
 
-def first_weight(
-    table: pd.DataFrame, problem: str, method: str, context: Context
+def _first_weight(
+    table: pd.DataFrame, problem: str, method: str, evidence: Evidence
 ) -> np.ndarray | None:
     """Return the first layer's weights of the selected run, or None when they are not at hand."""
     found = first_selected(table, problem, method)
     if found is None:
         return None
-    tensors = context.weights(problem, method, *found)
-    layers = context.layers(problem, method, *found)
+    tensors = evidence.weights(found)
+    layers = evidence.layers(found)
     names = [layer["name"] for layer in layers if layer["weights_before"] > 0]
     candidates = [name for n in names[:1] for name in (n, f"{n}.weight") if name in tensors]
     return tensors[candidates[0]].astype(np.float64) if candidates else None
@@ -123,9 +127,9 @@ def _mosaic(images: np.ndarray) -> np.ndarray:
     return canvas
 
 
-def caption(table: pd.DataFrame, context: Context) -> str:
+def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     """Return what is shown and which run."""
-    found = [p for p in context.problems if first_selected(table, p, HERO) is not None]
+    found = [p for p in evidence.problems if first_selected(table, p, HERO) is not None]
     return (
         "First-layer weights of the dense network (left) and of the network that integrated TL1 "
         f"leaves (right), same seed, on {', '.join(found) or 'no problem'}. Maps, for fully "

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from tl1bench.figures import panels
-from tl1bench.figures.context import Context
-from tl1bench.figures.style import INK, MUTED, WIDTH
-from tl1bench.results import DENSE, MASKED, run_name
+from tl1bench.figures import _panels
+from tl1bench.figures._style import INK, MUTED, WIDTH, looks
+from tl1bench.results import DENSE, FLOOR, MASKED, Run
+from tl1bench.results.evidence import Evidence
+from tl1bench.results.printed import number
 
 _BATCHES = (1, 64)
 _ZEROS = "#a8a8a8"
@@ -33,56 +33,64 @@ class Bar:
     high: float
 
 
-def draw(table: pd.DataFrame, context: Context) -> Figure:
-    """Draw one row a problem and one column a batch size."""
-    count = len(context.problems)
-    height = 0.75 + 0.17 * (len(context.methods) + 1)
+def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
+    """Draw one row a problem and one column a batch size.
+
+    Reads `problem`, `method`, `lam`, `seed` and `selected`.
+    """
+    count = len(evidence.problems)
+    height = 0.75 + 0.17 * (len(evidence.methods) + 1)
     figure = Figure(figsize=(WIDTH, height * count + 0.4), layout="constrained")
     axes = figure.subplots(count, len(_BATCHES), squeeze=False)
-    for row, problem in zip(axes, context.problems, strict=True):
+    for row, problem in zip(axes, evidence.problems, strict=True):
         for panel, batch in zip(row, _BATCHES, strict=True):
             panel.set_title(f"{problem}, batch {batch}")
-            floor = context.timings(problem, batch).get("floor")
-            _panel(panel, bars(table, problem, batch, context), floor["p50_us"] if floor else None)
+            floor = evidence.timings(problem, batch).get(FLOOR)
+            _panel(panel, bars(table, problem, batch, evidence), floor["p50_us"] if floor else None)
     floor_line = Line2D([], [], color=INK, ls=":", label="floor: a session that computes nothing")
     zeros = Patch(
         facecolor=_ZEROS, hatch="////", edgecolor="white", lw=0, label="pruned, zeros not removed"
     )
-    panels.legend(figure, [zeros, floor_line])
-    panels.alarm(figure, context.trusted())
+    _panels.legend(figure, [zeros, floor_line])
+    _panels.alarm(figure, evidence.trusted())
     return figure
 
 
-def bars(table: pd.DataFrame, problem: str, batch: int, context: Context) -> list[Bar]:
+def bars(table: pd.DataFrame, problem: str, batch: int, evidence: Evidence) -> list[Bar]:
     """Return dense, masked zeros and each method's selected runs (mean over measured seeds).
 
-    The interval is that of the paired ratio to dense, times dense's p50: its hull over seeds.
+    Parameters
+    ----------
+    table
+        Rows of runs.csv.
+    problem, batch
+        The setting; one thread.
+    evidence
+        The profile.
+
+    Returns
+    -------
+    list of Bar
+        Empty when dense was not measured. The interval is that of the paired ratio to dense, times
+        dense's p50: its hull over seeds.
     """
-    timings = context.timings(problem, batch)
+    timings = evidence.timings(problem, batch)
     if DENSE not in timings:
         return []
+    own = looks(evidence.methods)
     dense = float(timings[DENSE]["p50_us"])
-    found = [
-        Bar(
-            "dense",
-            context.looks[DENSE].color if DENSE in context.looks else MUTED,
-            dense,
-            np.nan,
-            np.nan,
-        )
-    ]
-    groups = {MASKED: [timings[MASKED]] if MASKED in timings else []}
+    color = own[DENSE].color if DENSE in own else MUTED
+    found = [Bar("dense", color, dense, np.nan, np.nan)]
     chosen = table[(table["problem"] == problem) & table["selected"]]
-    for method in (m for m in context.methods if m != DENSE):
+    models = {MASKED: [MASKED]}
+    for method in (m for m in evidence.methods if m != DENSE):
         runs = chosen[chosen["method"] == method]
-        names = [
-            f"{method}/{run_name(lam, seed)}"
-            for lam, seed in zip(runs["lam"], runs["seed"], strict=True)
-        ]
-        groups[method] = [timings[name] for name in names if name in timings]
-    for name, rows in groups.items():
+        pairs = zip(runs["lam"], runs["seed"], strict=True)
+        models[method] = [Run(problem, method, *pair).model for pair in pairs]
+    for name, of_name in models.items():
+        rows = [timings[model] for model in of_name if model in timings]
         if rows:
-            look = context.looks.get(name)
+            look = own.get(name)
             found.append(
                 Bar(
                     look.label if look else "zeros left in place",
@@ -98,8 +106,7 @@ def bars(table: pd.DataFrame, problem: str, batch: int, context: Context) -> lis
 def _panel(panel: Axes, found: list[Bar], floor: float | None) -> None:
     panel.set_xlabel("p50 latency [µs]")
     if not found:
-        text = "not measured"
-        panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", color=MUTED)
+        _panels.nothing(panel, "not measured")
         panel.set_yticks([])
         return
     reach = max(np.nanmax([b.p50, b.high]) for b in found)
@@ -115,7 +122,7 @@ def _panel(panel: Axes, found: list[Bar], floor: float | None) -> None:
         panel.text(
             end + 0.02 * reach,
             y,
-            panels.number(bar.p50),
+            number(bar.p50),
             va="center",
             ha="left",
             size=6.5,
@@ -123,15 +130,10 @@ def _panel(panel: Axes, found: list[Bar], floor: float | None) -> None:
         )
     if floor is not None:
         panel.axvline(floor, color=INK, ls=":", lw=1.2)
-    panel.set_yticks(range(len(found)), [b.label for b in found])
-    panel.set_ylim(len(found) - 0.4, -0.6)
-    panel.set_xlim(0, 1.24 * reach)
-    panel.xaxis.set_major_locator(MaxNLocator(5))
-    panel.grid(visible=False, axis="y")
-    panel.tick_params(axis="y", length=0)
+    _panels.bar_axes(panel, [b.label for b in found], 1.24 * reach)
 
 
-def caption(table: pd.DataFrame, context: Context) -> str:
+def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     """Return what is shown and, when the machine was busy, why it cannot be trusted."""
     measured = int((table["selected"] & table["latency_ratio_p50"].notna()).sum())
     text = (
@@ -139,20 +141,20 @@ def caption(table: pd.DataFrame, context: Context) -> str:
         f"({measured} measured networks; at other batches than 1 the first seed). Lines are "
         "bootstrap intervals of the paired ratio to dense, times dense's p50. 'Zeros left in "
         "place' is integrated TL1's network before compaction, the control: what was pruned is "
-        f"zero but still there{_zeros(context)}. The dotted floor is never subtracted."
+        f"zero but still there{_zeros(evidence)}. The dotted floor is never subtracted."
     )
     reasons = [
         f"{p}: {m.get('reason') or 'no reason recorded'}"
-        for p in context.problems
-        if not (m := context.measurement(p)["machine"]).get("trusted", True)
+        for p in evidence.problems
+        if not (m := evidence.measurement(p)["machine"]).get("trusted", True)
     ]
     if reasons:
         text += f" NOT TO BE TRUSTED, the machine was too busy ({'; '.join(reasons)})."
     return text
 
 
-def _zeros(context: Context) -> str:
-    found = [context.timings(problem).get(MASKED) for problem in context.problems]
+def _zeros(evidence: Evidence) -> str:
+    found = [evidence.timings(problem).get(MASKED) for problem in evidence.problems]
     ratios = [row["ratio_p50"] for row in found if row]
     if not ratios:
         return ""

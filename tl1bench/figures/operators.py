@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from tl1bench.figures import panels
-from tl1bench.figures.context import Context
-from tl1bench.figures.style import INK, MUTED, WIDTH, display
+from tl1bench.figures import _panels
+from tl1bench.figures._style import INK, WIDTH
 from tl1bench.results import DENSE, HERO, MASKED
+from tl1bench.results.evidence import Evidence
+from tl1bench.results.printed import display, number
 
 _BATCHES = (1, 64)
 # Okabe and Ito's colours again, in another order than the methods have them.
@@ -46,26 +46,42 @@ def kind(operator: str, blocked: bool) -> str:
     return "other"
 
 
-def draw(table: pd.DataFrame, context: Context) -> Figure:  # noqa: ARG001
-    """Draw one row a problem and one column a batch size: stacked time per kind of operator."""
-    count = len(context.problems)
+def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:  # noqa: ARG001
+    """Draw one row a problem and one column a batch size: stacked time per kind of operator.
+
+    Reads no column: the measurement's record alone.
+    """
+    count = len(evidence.problems)
     figure = Figure(figsize=(WIDTH, 1.35 * count + 0.7), layout="constrained")
     axes = figure.subplots(count, len(_BATCHES), squeeze=False)
-    for row, problem in zip(axes, context.problems, strict=True):
+    for row, problem in zip(axes, evidence.problems, strict=True):
         for panel, batch in zip(row, _BATCHES, strict=True):
             panel.set_title(f"{problem}, batch {batch}")
-            _panel(panel, times(problem, batch, context), context.timings(problem, batch))
+            _panel(panel, times(problem, batch, evidence), evidence.timings(problem, batch))
     handles: list[Any] = [Patch(facecolor=color, label=name) for name, color in KINDS.items()]
     handles.append(Line2D([], [], color=INK, lw=1.6, label="whole call, not profiled (p50)"))
-    panels.legend(figure, handles, columns=3)
-    panels.alarm(figure, context.trusted())
+    _panels.legend(figure, handles, columns=3)
+    _panels.alarm(figure, evidence.trusted())
     return figure
 
 
-def times(problem: str, batch: int, context: Context) -> dict[str, dict[str, float]]:
-    """Return microseconds by kind of operator, by model: dense, masked, integrated TL1."""
+def times(problem: str, batch: int, evidence: Evidence) -> dict[str, dict[str, float]]:
+    """Return microseconds by kind of operator, by model: dense, masked, integrated TL1.
+
+    Parameters
+    ----------
+    problem, batch
+        The setting; one thread.
+    evidence
+        The profile.
+
+    Returns
+    -------
+    dict
+        Empty when nothing was profiled.
+    """
     found: dict[str, dict[str, float]] = {}
-    for node in context.measurement(problem).get("operators", ()):
+    for node in evidence.measurement(problem).get("operators", ()):
         if (node["batch"], node["threads"]) == (batch, 1):
             own = found.setdefault(node["model"], dict.fromkeys(KINDS, 0.0))
             own[kind(node["operator"], node["blocked"])] += node["mean_us"]
@@ -77,8 +93,7 @@ def _panel(
 ) -> None:
     panel.set_xlabel("time [µs]")
     if not found:
-        text = "not profiled"
-        panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", color=MUTED)
+        _panels.nothing(panel, "not profiled")
         panel.set_yticks([])
         return
     whole = {model: float(rows[model]["p50_us"]) for model in found if model in rows}
@@ -98,12 +113,7 @@ def _panel(
             size=6,
             color=INK,
         )
-    panel.set_yticks(range(len(found)), [_label(model) for model in found])
-    panel.set_ylim(len(found) - 0.4, -0.6)
-    panel.set_xlim(0, 1.5 * reach)
-    panel.xaxis.set_major_locator(MaxNLocator(5))
-    panel.grid(visible=False, axis="y")
-    panel.tick_params(axis="y", length=0)
+    _panels.bar_axes(panel, [_label(model) for model in found], 1.5 * reach)
 
 
 def _label(model: str) -> str:
@@ -116,7 +126,7 @@ def _convolutions(row: Mapping[str, Any]) -> str:
     return f"{row['conv_channels']}\n{row['conv_blocked']} of {row['conv_total']} blocked"
 
 
-def caption(table: pd.DataFrame, context: Context) -> str:  # noqa: ARG001
+def caption(table: pd.DataFrame, evidence: Evidence) -> str:  # noqa: ARG001
     """Return what is shown, and what became of dense's most expensive kind of operator."""
     text = (
         "Time per operator of onnxruntime's optimised graph, from its own profiler (one thread, "
@@ -126,17 +136,17 @@ def caption(table: pd.DataFrame, context: Context) -> str:  # noqa: ARG001
         "ran in the blocked layout, which works on 8 or 16 channels at a time: between two "
         "multiples a narrower layer is no faster, and reordering may make it slower."
     )
-    for problem in context.problems:
-        sentence = _change(problem, context)
+    for problem in evidence.problems:
+        sentence = _change(problem, evidence)
         text += f" {sentence}" if sentence else ""
-    if not context.trusted():
+    if not evidence.trusted():
         text += " NOT TO BE TRUSTED: the machine was too busy while measuring."
     return text
 
 
-def _change(problem: str, context: Context) -> str:
+def _change(problem: str, evidence: Evidence) -> str:
     batch = max(_BATCHES)
-    found = times(problem, batch, context)
+    found = times(problem, batch, evidence)
     own = next((model for model in found if model.startswith(f"{HERO}/")), None)
     if DENSE not in found or own is None:
         return ""
@@ -151,5 +161,5 @@ def _change(problem: str, context: Context) -> str:
     share = 100 * before / sum(dense.values())
     return (
         f"{problem}, batch {batch}: the {work} takes {share:.0f} % of dense's operator time, and "
-        f"in {display(HERO)} {panels.number(compact / before)} × as long."
+        f"in {display(HERO)} {number(compact / before)} × as long."
     )

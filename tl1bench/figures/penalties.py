@@ -6,16 +6,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from tl1bench.figures.context import Context
-from tl1bench.figures.style import INK, MUTED, WIDTH
+from tl1bench.figures._style import INK, MUTED, WIDTH
+from tl1bench.results.evidence import Evidence
 from tl1bench.results.statistics import Floats
 
 _STEP = 0.3
 _SHAPES = ((0.01, "#7a2a00"), (0.1, "#D55E00"), (1.0, "#E69F00"), (10.0, "#0072B2"))
 
 
-def draw(table: pd.DataFrame, context: Context) -> Figure:  # noqa: ARG001
-    """Draw ρ_a and its prox for several a beside ℓ0 and ℓ1; data play no part."""
+def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:  # noqa: ARG001
+    """Draw ρ_a and its prox for several a beside ℓ0 and ℓ1.
+
+    Reads no column: data play no part.
+    """
     figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
     value, prox = figure.subplots(1, 2)
     w = np.linspace(-2.0, 2.0, 801)
@@ -39,7 +42,20 @@ def rho(w: Floats, a: float) -> Floats:
 
 
 def tl1_prox(z: Floats, a: float, step: float) -> Floats:
-    """Return argmin_x ½(x−z)² + step·ρ_a(x), by the closed form in float64 (Zhang and Xin 2018)."""
+    """Return argmin_x ½(x−z)² + step·ρ_a(x), by the closed form in float64 (Zhang and Xin 2018).
+
+    Parameters
+    ----------
+    z
+        Any shape.
+    a, step
+        Positive.
+
+    Returns
+    -------
+    ndarray
+        The shape of `z`.
+    """
     convex = step <= a**2 / (2 * (a + 1))
     threshold = step * (a + 1) / a if convex else np.sqrt(2 * step * (a + 1)) - a / 2
     size = np.abs(z)
@@ -49,7 +65,7 @@ def tl1_prox(z: Floats, a: float, step: float) -> Floats:
     return np.where(size > threshold, np.sign(z) * shrunk, 0.0)
 
 
-def caption(table: pd.DataFrame, context: Context) -> str:  # noqa: ARG001
+def caption(table: pd.DataFrame, evidence: Evidence) -> str:  # noqa: ARG001
     """Return what is shown."""
     return (
         "Left: the transformed ℓ1 function ρ_a(w) = (a+1)|w| / (a+|w|), which approaches the ℓ0 "

@@ -11,18 +11,20 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from tl1bench.figures import panels
-from tl1bench.figures.context import Context
-from tl1bench.figures.style import ALARM, FAINT, INK, MUTED, WIDTH
+from tl1bench.figures import _panels
+from tl1bench.figures._style import ALARM, FAINT, INK, MUTED, WIDTH
 from tl1bench.results import repeats
+from tl1bench.results.evidence import Evidence
 
-FOLDER = "repeatability"
 ALLOWED_PCT = 3.0
 
 
-def draw(table: pd.DataFrame, context: Context) -> Figure:  # noqa: ARG001
-    """Draw the sessions beside the profiles; they are the protocol's, not the profile's."""
-    return picture(context.reports.parent / FOLDER)
+def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:  # noqa: ARG001
+    """Draw the sessions that lie beside the profiles.
+
+    Reads no column: sessions are the protocol's, not the profile's.
+    """
+    return picture(evidence.sessions())
 
 
 def picture(folder: Path) -> Figure:
@@ -43,7 +45,7 @@ def picture(folder: Path) -> Figure:
         _sessions(right, control, control["covers_one"])
         covered = int(control["covers_one"].sum())
         right.set_xlabel(f"session: {covered} of {len(control)} intervals cover 1")
-    panels.legend(
+    _panels.legend(
         figure,
         [
             Line2D([], [], color=INK, marker="o", ms=4, label="p50 ratio, 95 % interval"),
@@ -51,15 +53,14 @@ def picture(folder: Path) -> Figure:
             Line2D([], [], color=FAINT, lw=7, label=f"{ALLOWED_PCT:g} % of the ratio"),
         ],
     )
-    panels.alarm(figure, bool(pair["trusted"].all() and control["trusted"].all()))
+    _panels.alarm(figure, bool(pair["trusted"].all() and control["trusted"].all()))
     return figure
 
 
 def _ready(panel: Axes, found: pd.DataFrame) -> bool:
     panel.set_ylabel("p50 ratio")
     if found.empty:
-        text = "not measured"
-        panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", color=MUTED)
+        _panels.nothing(panel, "not measured")
     return not found.empty
 
 
@@ -81,9 +82,9 @@ def _sessions(panel: Axes, found: pd.DataFrame, good: pd.Series[bool]) -> None:
     panel.grid(visible=False, axis="x")
 
 
-def caption(table: pd.DataFrame, context: Context) -> str:  # noqa: ARG001
+def caption(table: pd.DataFrame, evidence: Evidence) -> str:  # noqa: ARG001
     """Return what is shown, with the spread and the coverage."""
-    folder = context.reports.parent / FOLDER
+    folder = evidence.sessions()
     pair, control = (repeats.read(folder / name) for name in (repeats.PAIR, repeats.CONTROL))
     if pair.empty or control.empty:
         return "Whether ratios repeat was not measured: run `tl1bench measure --sessions 10`."

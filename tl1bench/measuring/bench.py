@@ -12,19 +12,12 @@ import pandas as pd
 
 from tl1bench.measuring.graphs import Graph, count_convolutions
 from tl1bench.measuring.profiling import profile
+from tl1bench.measuring.request import Setting
 from tl1bench.measuring.workers import run_worker
 from tl1bench.runtime.timing import Plan
 
 MEMORY_RUNS = 20
 PROFILE_RUNS, PROFILE_WARMUP = 60, 20
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a timing or a memory measurement is taken at."""
-
-    batch: int
-    threads: int
 
 
 @dataclass(frozen=True)
@@ -71,8 +64,24 @@ class Bench:
     def time(self, setting: Setting, process: int, plan: Plan, labels: list[str]) -> Timed:
         """Time the models `labels` in one fresh process, loaded in an order of its own.
 
-        The floor is the last label; it is loaded first, so that its first call pays for what all
-        first calls share, and it is also the probe.
+        The floor is loaded first, so that its first call pays for what all first calls share, and
+        it is also the probe.
+
+        Parameters
+        ----------
+        setting
+            Batch size and threads.
+        process
+            Its number, which decides on the order.
+        plan
+            What it does.
+        labels
+            The models, the floor last.
+
+        Returns
+        -------
+        Timed
+            Calls in nanoseconds.
         """
         self.say(
             f"timing in process {process + 1} at batch {setting.batch}, {setting.threads} thr."
@@ -100,7 +109,22 @@ class Bench:
         return Timed(samples, first.assign(**where), result["on_cpu"])
 
     def memory(self, label: str, setting: Setting, arena: bool) -> dict[str, Any]:
-        """Measure one model's memory in a fresh process."""
+        """Measure one model's memory in a fresh process.
+
+        Parameters
+        ----------
+        label
+            The model.
+        setting
+            Batch size and threads.
+        arena
+            Whether onnxruntime's allocator keeps its arena.
+
+        Returns
+        -------
+        dict
+            A row of `measurement.MEMORY`, in MiB.
+        """
         self.say(f"memory of {label} at batch {setting.batch}")
         job = {
             "task": "memory",

@@ -14,8 +14,6 @@ from typing import Any
 
 import psutil
 
-from tl1bench import __version__
-
 # Only flags that decide which kernels run; the whole list is hundreds of words.
 FLAG_PREFIXES = ("sse4", "avx", "fma", "f16c", "amx", "asimd", "sve", "bf16", "i8mm")
 # Others may keep this share of the cores busy before a number stops being trusted.
@@ -82,7 +80,20 @@ def look(
     sample: Callable[[], Load] = load,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Load, Load]:
-    """Take two samples `seconds` apart, with this process asleep in between."""
+    """Take two samples with this process asleep in between.
+
+    Parameters
+    ----------
+    seconds
+        How long.
+    sample, sleep
+        The load and the way to sleep; tests bring their own.
+
+    Returns
+    -------
+    tuple of Load
+        Before and after.
+    """
     first = sample()
     sleep(seconds)
     return first, sample()
@@ -141,9 +152,9 @@ def _gpus() -> list[str]:
     return [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
 
 
-def version(*distributions: str) -> str:
-    """Version of the first installed distribution of these names, or "unknown"."""
-    for name in distributions:
+def version(*names: str) -> str:
+    """Version of the first of these distributions that is installed, or "unknown"."""
+    for name in names:
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -170,12 +181,12 @@ def record() -> dict[str, Any]:
             "numpy": version("numpy"),
             "onnxruntime": version("onnxruntime", "onnxruntime-gpu"),
             "onnx": version("onnx"),
-            "tl1bench": __version__,
+            "tl1bench": version("tl1bench"),
         },
     }
 
 
-def verdict(
+def trust(
     watch: Watch,
     threads: Sequence[int],
     on_cpu: float | None = None,
@@ -183,10 +194,24 @@ def verdict(
 ) -> dict[str, Any]:
     """Return load before and after, and whether to trust what was measured. JSON-able.
 
-    `on_cpu` is the smallest share of a one-thread worker's timed wall time that it spent on a core;
-    under 95 % it was pushed aside, whoever did it (also a container's quota). `quiet` is the share
-    of undisturbed calls by thread count; under a quarter there is too little to go by. `reasons`
-    holds the answer for each of `threads`, `trusted` and `reason` that for the fewest.
+    Parameters
+    ----------
+    watch
+        Loads around the measurement.
+    threads
+        The thread counts that were measured.
+    on_cpu
+        The smallest share of a one-thread worker's timed wall time that it spent on a core; under
+        95 % it was pushed aside, whoever did it (also a container's quota).
+    quiet
+        The share of undisturbed calls by thread count; under a quarter there is too little to go
+        by.
+
+    Returns
+    -------
+    dict
+        `reasons` against trusting each of `threads`, empty ones for what can be trusted; `trusted`
+        and `reason` are the answer for the fewest.
     """
     reasons = {n: _doubt(watch, n, on_cpu, (quiet or {}).get(n, 1.0)) for n in threads}
     reason = reasons[min(threads)]

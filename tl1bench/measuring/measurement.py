@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 from tabulate import tabulate
 
 from tl1bench.files import atomic_path
-from tl1bench.results.statistics import Interval, bca
+from tl1bench.measuring.summaries import KEY, by_process, summarize
 
-FLOOR = "floor"
-KEY = ["model", "batch", "threads"]
 MEMORY = (*KEY, "arena", "uss_empty_mib", "uss_load_mib", "uss_run_mib", "hwm_mib")
 OPERATORS = (*KEY, "node", "operator", "blocked", "calls", "mean_us", "share_pct")
-# A burst was disturbed when the probe took this much longer than the tenth fastest in a hundred.
-DISTURBED = 1.25
-PROBE_LEVEL = 0.1
-# A process's number of a model rests on at least so many calls, a ratio on so many processes.
-LEAST_CALLS, LEAST_PROCESSES = 16, 3
-UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)
-QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """What the workers brought back.
+
+    samples, first
+        Every timed call and the first one of each process: model, batch, threads, process and ns;
+        samples also round, call, probe_ns and `quiet`.
+    constant
+        One row a model: what is the same at all settings.
+    memory, operators
+        Columns `MEMORY` and `OPERATORS`; may have no rows.
+    """
+
+    samples: pd.DataFrame
+    first: pd.DataFrame
+    constant: pd.DataFrame
+    memory: pd.DataFrame
+    operators: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,7 +49,7 @@ class Measurement:
         many the ratio rests on; convolutions, file size, and memory (arena on) where measured.
     samples
         Every timed call: model, batch, threads, process, round, call, ns, the probe_ns around its
-        burst, and whether it is `quiet` (see `undisturbed`).
+        burst, and whether it is `quiet` (see `summaries.undisturbed`).
     per_process
         Each process by itself: first_us, p50_us, ratio_p50, calls.
     memory
@@ -130,105 +138,15 @@ class Measurement:
         return head
 
 
-def assemble(
-    samples: pd.DataFrame,
-    first: pd.DataFrame,
-    constant: pd.DataFrame,
-    memory: pd.DataFrame,
-    operators: pd.DataFrame,
-    machine: dict[str, Any],
-) -> Measurement:
-    """Make the tables from what the workers brought back.
-
-    `samples` and `first` have the columns model, batch, threads, process and ns (samples also
-    `quiet`), `constant` one row a model; the baseline and the seed stand in the machine's
-    `protocol`.
-    """
+def assemble(raw: Raw, machine: dict[str, Any]) -> Measurement:
+    """Make the tables; the baseline and the seed stand in the machine's `protocol`."""
     protocol = machine["protocol"]
-    per_process = by_process(samples, first, protocol["baseline"])
-    table = summarize(samples, per_process, protocol["seed"]).merge(
-        constant, on="model", how="left"
-    )
-    usual = memory[memory["arena"].astype(bool)].drop(columns=["arena", "uss_empty_mib"])
+    per_process = by_process(raw.samples, raw.first, protocol["baseline"])
+    table = summarize(raw.samples, per_process, protocol["seed"])
+    table = table.merge(raw.constant, on="model", how="left")
+    usual = raw.memory[raw.memory["arena"].astype(bool)].drop(columns=["arena", "uss_empty_mib"])
     table = table.merge(usual, on=KEY, how="left")
-    return Measurement(table, samples, per_process, memory, operators, machine)
-
-
-def undisturbed(samples: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which calls were made while nothing else slowed the machine down.
-
-    The probes around a burst must stay within 25 % of their fast level (the tenth percentile) at
-    that batch and thread count. It is a statement about the machine: the networks' own times take
-    no part in it. Seen with a neighbour on the host: a small network took 1.6 times as long, a
-    large one 1.2 times, and their ratio was off by a quarter.
-
-    A process in which a model has fewer than 16 such calls says nothing about it: those calls do
-    not count either. A model that fewer than three processes would speak for has all its calls
-    counted, as nothing better is there.
-    """
-    probes = samples["probe_ns"]
-    setting = samples.groupby(["batch", "threads"])["probe_ns"]
-    level = setting.transform("quantile", PROBE_LEVEL)
-    quiet = probes <= DISTURBED * level
-    samples = samples.assign(quiet=quiet)
-    own = samples.groupby([*KEY, "process"], observed=True)["quiet"]
-    quiet &= own.transform("sum") >= LEAST_CALLS
-    speaking = samples["process"].where(quiet)
-    model = samples.assign(process=speaking).groupby(KEY, observed=True)["process"]
-    every = samples.groupby(KEY, observed=True)["process"].transform("nunique")
-    enough = model.transform("nunique") >= np.minimum(every, LEAST_PROCESSES)
-    return (quiet | ~enough).to_numpy()
-
-
-def by_process(samples: pd.DataFrame, first: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Return first_us, p50_us (of quiet calls), ratio_p50 and calls by model and process.
-
-    Where a process has no quiet calls of the model or of the baseline, its ratio is unknown.
-    """
-    key = [*KEY, "process"]
-    quiet = samples[samples["quiet"]].groupby(key, observed=True)["ns"]
-    calls = samples.groupby(key, observed=True).size()
-    table = pd.DataFrame(
-        {"p50_us": quiet.apply(lambda ns: nearest_rank_us(ns, 0.5)), "calls": calls}
-    ).reset_index()
-    table = table.astype({"model": str}).merge(first, on=key, validate="1:1")
-    reference = table[table["model"] == baseline].set_index(key[1:])["p50_us"].rename("reference")
-    table = table.join(reference, on=key[1:])
-    return table.assign(first_us=table["ns"] / 1e3, ratio_p50=table["p50_us"] / table["reference"])[
-        [*key, "first_us", "p50_us", "ratio_p50", "calls"]
-    ]
-
-
-def summarize(samples: pd.DataFrame, per_process: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the latency columns of the table, models in the samples' category order."""
-    processes = per_process.groupby(KEY)
-    rows = []
-    for at, calls in samples.groupby(KEY, observed=True):
-        own, ns = processes.get_group(at), calls["ns"][calls["quiet"]]
-        ratios = own["ratio_p50"].dropna()
-        log_ratio = bca(np.log(ratios), seed=seed) if len(ratios) else UNKNOWN
-        rows.append(
-            {
-                **dict(zip(KEY, at, strict=True)),
-                "first_us": own["first_us"].median(),
-                "min_us": ns.min() / 1e3,
-                **{name: nearest_rank_us(ns, q) for name, q in QUANTILES.items()},
-                "ratio_p50": math.exp(log_ratio.estimate),
-                "ratio_low": math.exp(log_ratio.low),
-                "ratio_high": math.exp(log_ratio.high),
-                "calls": len(calls),
-                "quiet_pct": 100 * len(ns) / len(calls),
-                "processes": len(ratios),
-            }
-        )
-    table = pd.DataFrame(rows)
-    floor = table[table["model"] == FLOOR].set_index(KEY[1:])["p50_us"].rename("floor_us")
-    return table.join(floor, on=KEY[1:])
-
-
-def nearest_rank_us(ns: ArrayLike, quantile: float) -> float:
-    """Return the ⌈q n⌉-th smallest of `ns` in µs: always a value that occurred."""
-    return float(np.quantile(np.asarray(ns), quantile, method="inverted_cdf")) / 1e3
+    return Measurement(table, raw.samples, per_process, raw.memory, raw.operators, machine)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

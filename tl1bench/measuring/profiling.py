@@ -30,14 +30,29 @@ def profile(
     warmup: int = 50,
     provider: str = "cpu",
 ) -> pd.DataFrame:
-    """Time per operator of the optimised graph: one row a node, in the order it first ran.
-
-    Columns: node, operator, blocked (ran in the NCHWc layout), calls, mean_us (of the middle half:
-    an interrupt lasts a hundred operators), share_pct of all operators. `Reorder…` rows are what
-    entering and leaving the blocked layout costs.
+    """Time per operator of the optimised graph.
 
     The profiler counts whole microseconds and slows every operator down: read shares, not
     latencies, and nothing from operators of a microsecond or two.
+
+    Parameters
+    ----------
+    path
+        An ONNX file.
+    batch, threads
+        Examples a call and onnxruntime's threads.
+    runs, warmup
+        How many calls count, and how many go before them.
+    provider
+        "cpu" or "cuda".
+
+    Returns
+    -------
+    DataFrame
+        One row a node, in the order it first ran: node, operator, blocked (ran in the NCHWc
+        layout), calls, mean_us (of the middle half: an interrupt lasts a hundred operators),
+        share_pct of all operators. `Reorder…` rows are what entering and leaving the blocked layout
+        costs.
 
     Raises
     ------

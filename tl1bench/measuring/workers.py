@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tl1bench
 from tl1bench.errors import MeasurementError
 
 
@@ -46,8 +45,9 @@ def run_worker(job: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    package = str(Path(tl1bench.__path__[0]).resolve().parent)
-    paths = [package, *filter(None, [ours.get("PYTHONPATH")])]
+    # Where this very package lies, installed or not.
+    root = str(Path(__file__).resolve().parents[2])
+    paths = [root, *filter(None, [ours.get("PYTHONPATH")])]
     # numpy's own threads do nothing here, but each takes memory that would be counted.
     single = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     return {**ours, **single, "PYTHONPATH": os.pathsep.join(paths)}

@@ -14,6 +14,7 @@ from rich.console import Console
 from tl1bench import config, files
 from tl1bench.errors import Tl1benchError
 from tl1bench.pipeline import wall_time
+from tl1bench.results import layout
 
 PROFILES = {
     "smoke": Path("reports/smoke/params.yaml"),
@@ -99,7 +100,7 @@ def _repro(root: Path, profile: str, file: str) -> int:
         closed = wall_time.close(profile, began, root)
         wall_time.show(closed, profile, Console())
         if "train" in closed["stages"]:
-            files.write_json(root / settings.reports / "account.json", closed)
+            files.write_json(root / settings.reports / layout.ACCOUNT, closed)
     return done.returncode
 
 

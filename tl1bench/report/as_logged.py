@@ -14,19 +14,32 @@ from typing import Any
 
 import pandas as pd
 
-from tl1bench.figures.context import Context, first_selected
-from tl1bench.report.typeset import Table
+from tl1bench.results import Run, first_selected
+from tl1bench.results.evidence import Evidence
 
 NETWORK = "mnist_cnn"
 ITERATIONS = 30_000
-_COUNTS = ("nonzero", "macs_logged", "macs_nonzero", "macs_compact")
-_OF = ("weights", "macs_logged_dense", "macs_dense", "macs_dense")
 
 
-def remark(table: pd.DataFrame, problem: str, context: Context) -> str:
-    """Return what has to be known before any number of the experiment is read."""
+def remark(table: pd.DataFrame, problem: str, evidence: Evidence) -> str:
+    """Return what has to be known before any number of the experiment is read.
+
+    Parameters
+    ----------
+    table
+        Rows of runs.csv.
+    problem
+        One that repeats the script.
+    evidence
+        The profile.
+
+    Returns
+    -------
+    str
+        Whole sentences.
+    """
     seeds = table.loc[table["problem"] == problem, "seed"].nunique()
-    histories = [context.history(problem, m, *run) for m, run in _runs(table, problem, context)]
+    histories = [evidence.history(run) for run in _runs(table, problem, evidence)]
     done = max(int(history["iteration"].iloc[-1]) for history in histories)
     repeated = "One seed: no spread and no interval" if seeds == 1 else f"{seeds} seeds"
     return (
@@ -38,50 +51,27 @@ def remark(table: pd.DataFrame, problem: str, context: Context) -> str:
     )
 
 
-def as_logged(table: pd.DataFrame, problem: str, context: Context) -> Table:
-    """Return every layer of the first selected run of each method, and all layers together."""
-    frame = pd.concat(
-        [_of_run(table, problem, m, *run, context) for m, run in _runs(table, problem, context)],
-        ignore_index=True,
-    )
-    rows = tuple(
-        (
-            context.looks[r["method"]].label,
-            r["layer"],
-            f"{r['weights']:,}",
-            *(f"{r[n]:,} ({100 * r[n] / r[of]:.2f} %)" for n, of in zip(_COUNTS, _OF, strict=True)),
-            f"{r['test_accuracy_pct']:.2f}" if math.isfinite(r["test_accuracy_pct"]) else "",
-        )
-        for r in frame.to_dict("records")
-    )
-    ends = (
-        f"{context.looks[r['method']].label} {100 * r['nonzero_at_end'] / r['weights']:.2f} %"
-        for r in frame.dropna(subset="nonzero_at_end").to_dict("records")
-    )
-    return Table(
-        name=f"{problem}-as-logged",
-        title=f"{problem}: what the script logs, and what is computed",
-        note=(
-            "Shares are of the same network without zeros. MACs as logged: those of non-zero "
-            "weights, convolutions counted without their padding, as the script does for its FLOP "
-            "ratio. MACs of non-zero weights: the same at the true sizes. MACs, compact: what the "
-            "compact network performs. Non-zero are weights once units that nothing reads have "
-            f"left; in the last training step it was: {', '.join(ends)}. Biases are not counted."
-        ),
-        header=(
-            "method",
-            "layer",
-            "weights",
-            "non-zero",
-            "MACs as logged",
-            "MACs of non-zero weights",
-            "MACs, compact",
-            "test accuracy [%]",
-        ),
-        rows=rows,
-        bold=frozenset(),
-        frame=frame,
-    )
+def layer_counts(table: pd.DataFrame, problem: str, evidence: Evidence) -> pd.DataFrame:
+    """Return the counts of every layer of the first selected run of each method, and their sum.
+
+    Parameters
+    ----------
+    table
+        Rows of runs.csv.
+    problem
+        One that repeats the script.
+    evidence
+        The profile.
+
+    Returns
+    -------
+    DataFrame
+        method, layer ("all" for the sum), weights, nonzero, macs_logged_dense, macs_logged,
+        macs_dense, macs_nonzero and macs_compact (of one example); test_accuracy_pct and
+        nonzero_at_end (in the last training step) for the sum alone.
+    """
+    counts = [_of_run(table, run, evidence) for run in _runs(table, problem, evidence)]
+    return pd.concat(counts, ignore_index=True)
 
 
 def places_unpadded(layer: Mapping[str, Any]) -> int:
@@ -94,24 +84,19 @@ def places_unpadded(layer: Mapping[str, Any]) -> int:
     return int((size - kernel + 1) ** 2)
 
 
-def _runs(
-    table: pd.DataFrame, problem: str, context: Context
-) -> list[tuple[str, tuple[float, int]]]:
-    """Return (method, (λ, seed)) of the first selected run of each method that has one."""
-    found = ((method, first_selected(table, problem, method)) for method in context.methods)
-    return [(method, run) for method, run in found if run]
+def _runs(table: pd.DataFrame, problem: str, evidence: Evidence) -> list[Run]:
+    """Return the first selected run of each method that has one."""
+    found = (first_selected(table, problem, method) for method in evidence.methods)
+    return [run for run in found if run]
 
 
-def _of_run(
-    table: pd.DataFrame, problem: str, method: str, lam: float, seed: int, context: Context
-) -> pd.DataFrame:
-    runs = table.set_index(["problem", "method", "lam", "seed"])
-    frame = pd.DataFrame([_of_layer(x) for x in context.layers(problem, method, lam, seed)])
+def _of_run(table: pd.DataFrame, run: Run, evidence: Evidence) -> pd.DataFrame:
+    runs = table.set_index(list(Run._fields))
+    frame = pd.DataFrame([_of_layer(x) for x in evidence.layers(run)])
     whole: dict[str, Any] = {"layer": "all", **frame.drop(columns="layer").sum()}
-    whole["test_accuracy_pct"] = 100 - runs["test_error_pct"][problem, method, lam, seed]
-    history = context.history(problem, method, lam, seed)
-    whole["nonzero_at_end"] = history["nonzero_weights"].iloc[-1]
-    return pd.concat([frame, pd.DataFrame([whole])]).assign(method=method)
+    whole["test_accuracy_pct"] = 100 - runs["test_error_pct"][tuple(run)]
+    whole["nonzero_at_end"] = evidence.history(run)["nonzero_weights"].iloc[-1]
+    return pd.concat([frame, pd.DataFrame([whole])]).assign(method=run.method)
 
 
 def _of_layer(layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tl1bench.figures.context import Context
-from tl1bench.figures.panels import number
-from tl1bench.figures.style import display
 from tl1bench.results import DENSE
+from tl1bench.results.evidence import Evidence
+from tl1bench.results.printed import display, number
 
 
-def doubts(table: pd.DataFrame, context: Context) -> tuple[str, ...]:
+def doubts(table: pd.DataFrame, evidence: Evidence) -> tuple[str, ...]:
     """Return a sentence for each operating point that another draw or grid might have changed.
 
     The bar is dense's mean validation error plus the tolerance. A point is in doubt when no λ is
@@ -20,16 +19,16 @@ def doubts(table: pd.DataFrame, context: Context) -> tuple[str, ...]:
     lies closer to the bar than the standard error of its paired distance from dense.
     """
     found: list[str] = []
-    for problem in context.problems:
+    for problem in evidence.problems:
         runs = table[table["problem"] == problem]
         dense = runs[(runs["method"] == DENSE) & runs["selected"]].set_index("seed")
         if dense.empty:
             continue
-        for method in context.methods:
+        for method in evidence.methods:
             own = runs[runs["method"] == method]
             if method != DENSE and not own.empty:
                 where = f"{problem}, {display(method)}: "
-                sentences = _doubts(own, dense["val_error_pct"], context.tolerance_pct)
+                sentences = _doubts(own, dense["val_error_pct"], evidence.tolerance_pct)
                 found += [where + sentence for sentence in sentences]
     return tuple(found)
 

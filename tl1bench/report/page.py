@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tl1bench.figures import FORMATS, load
-from tl1bench.figures.context import Context
-from tl1bench.figures.style import display
 from tl1bench.files import write_text
 from tl1bench.report.as_logged import remark
 from tl1bench.report.doubts import doubts
+from tl1bench.report.templates import environment
 from tl1bench.report.typeset import Table
 from tl1bench.report.verdict import judge
-from tl1bench.results import ResultsError
+from tl1bench.results import ResultsError, layout
+from tl1bench.results.evidence import Evidence
+from tl1bench.results.printed import display
 
-SECTION = "section.html"
+_TEMPLATES = Path(__file__).parent
 # The trade-offs are what one comes for; the rest follows by name.
 _FIRST = ("accuracy_size", "accuracy_latency")
 
@@ -37,20 +37,9 @@ class Picture:
     formats: tuple[str, ...]
 
 
-def environment() -> Environment:
-    """Return the template environment: everything is escaped, undefined names are errors."""
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
 def section(
     table: pd.DataFrame,
-    context: Context,
+    evidence: Evidence,
     captions: Mapping[str, str],
     tables: Sequence[Table],
 ) -> str:
@@ -60,38 +49,42 @@ def section(
     ----------
     table
         The results table.
-    context
+    evidence
         The profile.
     captions
         Caption of each figure by name, as `figures.save_all` returns them; the formats found in
         the profile's `figures/` are offered for download, and svg is shown.
     tables
         What `tables.every` returned.
+
+    Returns
+    -------
+    str
+        HTML, escaped.
     """
     order = [n for n in _FIRST if n in captions] + [n for n in captions if n not in _FIRST]
-    pictures = [_picture(name, captions[name], context.reports) for name in order]
-    measured = [p for p in context.problems if context.measurement(p)["rows"]]
-    machines = {p: machine_record(context.measurement(p)["machine"]) for p in measured}
+    pictures = [_picture(name, captions[name], evidence.reports) for name in order]
+    measured = [p for p in evidence.problems if evidence.measurement(p)["rows"]]
+    machines = {p: machine_record(evidence.measurement(p)["machine"]) for p in measured}
     times = table.groupby(["problem", "method"], sort=False, as_index=False)["train_seconds"]
     training = times.agg(["count", "sum"]).to_dict("records")
     return (
-        environment()
-        .get_template(SECTION)
+        environment(_TEMPLATES)
+        .get_template("section.html")
         .render(
-            profile=context.profile,
-            remarks=[remark(table, problem, context) for problem in context.as_coded],
-            verdict=judge(table, context),
-            doubts=doubts(table, context),
-            trusted=context.trusted(),
+            profile=evidence.profile,
+            remarks=[remark(table, problem, evidence) for problem in evidence.as_coded],
+            verdict=judge(table, evidence),
+            doubts=doubts(table, evidence),
+            trusted=evidence.trusted(),
             pictures=pictures,
             tables=tables,
             machines=machines,
-            command=context.command,
-            seconds=dict(context.seconds),
+            command=evidence.command,
             training=[(r["problem"], display(r["method"]), r["count"], r["sum"]) for r in training],
             runs=len(table),
             seeds=sorted({int(seed) for seed in table["seed"]}),
-            tolerance=context.tolerance_pct,
+            tolerance=evidence.tolerance_pct,
         )
     )
 
@@ -99,7 +92,7 @@ def section(
 def _picture(name: str, caption: str, reports: Path) -> Picture:
     title = (load(name).__doc__ or name).strip().splitlines()[0].rstrip(".")
     first = caption.split(". ")[0].rstrip(".")
-    saved = (kind for kind in FORMATS if (reports / "figures" / f"{name}.{kind}").is_file())
+    saved = (kind for kind in FORMATS if (reports / layout.FIGURES / f"{name}.{kind}").is_file())
     return Picture(name, title, f"Figure: {first}.", caption, tuple(saved))
 
 
@@ -121,7 +114,7 @@ def machine_record(machine: Mapping[str, Any], prefix: str = "") -> list[tuple[s
 
 def profiles(reports: Path) -> tuple[str, ...]:
     """Return the profiles with results: `paper`, `default`, by name after that."""
-    found = (path.parent.name for path in reports.glob("*/runs.csv"))
+    found = (path.parent.name for path in reports.glob(f"*/{layout.RUNS}"))
     return tuple(sorted(found, key=lambda name: (name != "paper", name != "default", name)))
 
 
@@ -135,24 +128,34 @@ def index(reports: Path) -> str:
     """
     names = profiles(reports)
     if not names:
-        raise ResultsError(f"No runs.csv under {reports}: run `tl1bench run` or `dvc repro` first.")
+        raise ResultsError(
+            f"No {layout.RUNS} under {reports}: run `tl1bench run` or `dvc repro` first."
+        )
     # Sections are our own escaped output; a profile without one still gets its link.
     parts = [
-        (name, Markup((reports / name / SECTION).read_text(encoding="utf-8")))
-        if (reports / name / SECTION).is_file()
+        (name, Markup((reports / name / layout.SECTION).read_text(encoding="utf-8")))
+        if (reports / name / layout.SECTION).is_file()
         else (name, None)
         for name in names
     ]
-    return environment().get_template("index.html").render(parts=parts)
+    return environment(_TEMPLATES).get_template("index.html").render(parts=parts)
 
 
 def write(
     reports: Path,
     table: pd.DataFrame,
-    context: Context,
+    evidence: Evidence,
     captions: Mapping[str, str],
     tables: Sequence[Table],
 ) -> None:
-    """Write this profile's section, then `reports`/index.html of all profiles."""
-    write_text(context.reports / SECTION, section(table, context, captions, tables))
-    write_text(reports / "index.html", index(reports))
+    """Write this profile's section, then `reports`/index.html of all profiles.
+
+    Parameters
+    ----------
+    reports
+        The folder of profiles.
+    table, evidence, captions, tables
+        Those of `section`.
+    """
+    write_text(evidence.reports / layout.SECTION, section(table, evidence, captions, tables))
+    write_text(reports / layout.INDEX, index(reports))

@@ -11,6 +11,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from tl1bench import files, results
+from tl1bench.results import layout
 
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -18,10 +19,10 @@ _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
 def render(text: str, root: Path) -> str:
     """Return `text` with each generated block made anew from the files under `root`."""
     reports = root / "reports"
-    table = results.read(reports / "default" / "runs.csv")
+    table = results.read(reports / "default" / layout.RUNS)
     blocks = {
         "times": _times(
-            files.read_json(reports / "default" / "account.json"),
+            files.read_json(reports / "default" / layout.ACCOUNT),
             files.read_json(tests) if (tests := reports / "tests.json").is_file() else None,
         ),
         "results": _results(table),

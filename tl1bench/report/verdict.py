@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from tl1bench.figures.context import Context
-from tl1bench.figures.panels import number, signed
-from tl1bench.figures.style import display
 from tl1bench.results import DENSE, HERO, statistics
 from tl1bench.results.comparison import ALPHA, Effect, Versus, versus
+from tl1bench.results.evidence import Evidence
+from tl1bench.results.printed import between, display, number, p_value, signed
 
 
 @dataclass(frozen=True)
 class Line:
-    """One comparison: verdict (wins, ties, trades, loses), its sentence."""
+    """One comparison: its outcome (wins, ties, trades, loses) and its sentence."""
 
     baseline: str
-    verdict: str
+    outcome: str
     sentence: str
 
 
@@ -34,34 +34,34 @@ class Verdict:
     power: tuple[str, ...]
 
 
-def judge(table: pd.DataFrame, context: Context) -> Verdict:
+def judge(table: pd.DataFrame, evidence: Evidence) -> Verdict:
     """Compare integrated TL1 with every baseline and with dense on every problem."""
-    baselines = [m for m in context.methods if m not in (DENSE, HERO)]
+    baselines = [m for m in evidence.methods if m not in (DENSE, HERO)]
     found: list[Versus] = []
-    for problem in context.problems:
+    for problem in evidence.problems:
         found += versus(table, problem, HERO, baselines)
     return Verdict(
         headline=_headline(found),
-        dense=tuple(s for p in context.problems for s in _against_dense(table, p)),
+        dense=tuple(s for p in evidence.problems for s in _against_dense(table, p)),
         lines=tuple(
             (
                 problem,
                 tuple(
-                    Line(display(v.baseline), v.verdict, _sentence(v))
+                    Line(display(v.baseline), v.outcome, _sentence(v))
                     for v in found
                     if v.problem == problem
                 ),
             )
             for problem in dict.fromkeys(v.problem for v in found)
         ),
-        power=tuple(s for p in context.problems for s in _power(table, p)),
+        power=tuple(s for p in evidence.problems for s in _power(table, p)),
     )
 
 
 def _headline(found: list[Versus]) -> str:
     if not found:
         return "Integrated TL1 and a baseline have no seed in common here: nothing to compare."
-    counts = Counter(v.verdict for v in found)
+    counts = Counter(v.outcome for v in found)
     problems = len({v.problem for v in found})
     parts = [
         f"wins {counts['wins']}",
@@ -87,9 +87,10 @@ def _sentence(v: Versus) -> str:
         "loses": f"loses to {name}",
     }
     seeds = f"{v.seeds} seed{'s' * (v.seeds > 1)}"
+    p = [p_value(effect.p_holm, ALPHA) for effect in (v.error, v.size)]
     return (
-        f"Integrated TL1 {endings[v.verdict]}: test error {_points(v.error)} points, "
-        f"weights × {_ratio(v.size)} ({seeds}; Holm-adjusted p {_p(v.error)} and {_p(v.size)})."
+        f"Integrated TL1 {endings[v.outcome]}: test error {_points(v.error)} points, "
+        f"weights × {_ratio(v.size)} ({seeds}; Holm-adjusted p {p[0]} and {p[1]})."
     )
 
 
@@ -126,20 +127,14 @@ def _power(table: pd.DataFrame, problem: str) -> list[str]:
 
 
 def _points(effect: Effect) -> str:
-    i = effect.interval
-    text = signed(i.estimate)
-    return f"{text} [{signed(i.low)}, {signed(i.high)}]" if i.n > 1 else text
+    return _with_interval(effect, signed)
 
 
 def _ratio(effect: Effect) -> str:
+    return _with_interval(effect, number)
+
+
+def _with_interval(effect: Effect, form: Callable[[float], str]) -> str:
+    # The interval of one seed is the value itself: it says nothing.
     i = effect.interval
-    text = number(i.estimate)
-    return f"{text} [{number(i.low)}, {number(i.high)}]" if i.n > 1 else text
-
-
-def _p(effect: Effect) -> str:
-    p = effect.p_holm
-    if p < 0.001:
-        return "< 0.001"
-    # "0.050" must not hide on which side of the level it lies.
-    return f"{p:.4f}" if f"{p:.3f}" == f"{ALPHA:.3f}" else f"{p:.3f}"
+    return between(i.estimate, i.low, i.high, form) if i.n > 1 else form(i.estimate)

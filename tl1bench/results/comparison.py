@@ -5,55 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from tl1bench import metrics as metric_files
+from tl1bench import metrics
+from tl1bench.results.layout import DENSE
+from tl1bench.results.points import operating_points
 from tl1bench.results.statistics import (
     Floats,
     Interval,
     PairedDifference,
-    bca,
     holm,
     paired_difference,
 )
-from tl1bench.results.table import DENSE
 
 ALPHA = 0.05
-
-
-@lru_cache(maxsize=4096)
-def _interval(values: tuple[float, ...]) -> tuple[float, float]:
-    found = bca(values)
-    return (found.low, found.high) if found.n > 1 else (math.nan, math.nan)
-
-
-def operating_points(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Summarise every problem × method × λ over its seeds.
-
-    Returns
-    -------
-    DataFrame
-        problem, method, lam, seeds, selected and for each metric in `names` its `_mean`, `_sd`
-        (n − 1), `_low` and `_high` (95 % BCa interval of the mean). Spread and interval of a
-        single value are NaN, everything is where nothing was measured.
-    """
-    values = {name: metric_files.measure(name, table) for name in names}
-    rows = []
-    for (problem, method, lam), runs in table.groupby(["problem", "method", "lam"], sort=False):
-        row: dict[str, object] = {"problem": problem, "method": method, "lam": lam}
-        row |= {"seeds": runs["seed"].nunique(), "selected": bool(runs["selected"].all())}
-        for name in names:
-            sample = values[name].loc[runs.index].dropna()
-            low, high = _interval(tuple(sample)) if len(sample) else (math.nan, math.nan)
-            row[f"{name}_mean"] = sample.mean() if len(sample) else math.nan
-            row[f"{name}_sd"] = sample.std() if len(sample) > 1 else math.nan
-            row[f"{name}_low"], row[f"{name}_high"] = low, high
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
@@ -92,7 +60,7 @@ class Versus:
     size: Effect
 
     @property
-    def verdict(self) -> str:
+    def outcome(self) -> str:
         """Wins: shown better in error or size, and in the other not even leaning worse.
 
         Loses likewise; ties when nothing is shown; trades otherwise. To demand less of a doubt
@@ -112,7 +80,18 @@ def versus(
 ) -> tuple[Versus, ...]:
     """Compare `method` with each of `baselines` on `problem`; p adjusted over the baselines.
 
-    Baselines without a seed in common are left out.
+    Parameters
+    ----------
+    table
+        Rows of runs.csv; read are problem, method, seed, selected, test_error_pct and
+        weights_compact.
+    problem, method, baselines
+        What is compared.
+
+    Returns
+    -------
+    tuple of Versus
+        In the order of `baselines`; those without a seed in common are left out.
     """
     chosen = table[(table["problem"] == problem) & table["selected"]].set_index("seed")
     own = chosen[chosen["method"] == method]
@@ -169,7 +148,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         `delta`, `delta_low`, `delta_high` [points of test error], `delta_p_holm`: paired by seed
         with dense, Holm-adjusted over the problem's methods, NaN for dense itself.
     """
-    points = operating_points(table[table["selected"]], metric_files.names())
+    points = operating_points(table[table["selected"]], metrics.names())
     against: dict[tuple[str, str], Effect] = {}
     for problem, rows in points.groupby("problem", sort=False):
         methods = [m for m in rows["method"] if m != DENSE]

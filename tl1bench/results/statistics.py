@@ -1,4 +1,4 @@
-"""Statistics on top of the numbers: intervals, paired tests, corrections, fronts.
+"""Statistics on top of the numbers: intervals, paired tests, corrections.
 
 Everything is deterministic: resampling takes a seed, and each degenerate case (one sample, equal
 samples) has a defined answer that its docstring states, never NaN and never a warning.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +41,18 @@ class PairedDifference:
     p_value: float
 
 
-def _vector(values: ArrayLike, least: int = 1) -> Floats:
-    vector = np.asarray(values, dtype=np.float64)
-    if vector.ndim != 1 or len(vector) < least or not np.isfinite(vector).all():
+def vector(values: ArrayLike, least: int = 1) -> Floats:
+    """Return `values` as float64 of shape (n,).
+
+    Raises
+    ------
+    ValueError
+        They are no flat list of at least `least` finite numbers.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1 or len(found) < least or not np.isfinite(found).all():
         raise ValueError(f"needs a flat list of at least {least} finite numbers")
-    return vector
+    return found
 
 
 def widened_confidence(confidence: float, n: int) -> float:
@@ -72,14 +79,28 @@ def bca(
 ) -> Interval:
     """Bias-corrected and accelerated bootstrap interval of `statistic` (scipy's BCa).
 
-    `small_sample` widens the level by `widened_confidence`; without it the interval is
-    `scipy.stats.bootstrap`'s own at `confidence`.
+    Parameters
+    ----------
+    samples
+        Finite numbers, shape (n,), n ≥ 1.
+    statistic
+        What is estimated; takes an array and, for whole resamples at once, `axis`.
+    confidence
+        The level, between 0 and 1.
+    seed
+        Of the resampling.
+    small_sample
+        Whether to widen the level by `widened_confidence`; without it the interval is
+        `scipy.stats.bootstrap`'s own at `confidence`.
 
-    Degenerate: one sample, or samples that are all equal, give low = high = estimate (with one
-    sample nothing is known of the spread: look at `n`). Where BCa is undefined because the
-    acceleration is 0/0, the percentile interval stands in.
+    Returns
+    -------
+    Interval
+        Degenerate: one sample, or samples that are all equal, give low = high = estimate (with one
+        sample nothing is known of the spread: look at `n`). Where BCa is undefined because the
+        acceleration is 0/0, the percentile interval stands in.
     """
-    x = _vector(samples)
+    x = vector(samples)
     estimate = float(np.asarray(statistic(x)))
     if np.ptp(x) == 0:
         return Interval(estimate, estimate, estimate, len(x))
@@ -109,10 +130,25 @@ def paired_difference(
 ) -> PairedDifference:
     """Mean of a − b where entry i of both belongs to the same seed.
 
-    Degenerate: with one pair p = 1; with several equal differences p = 1 if they are zero and
-    0 otherwise; the interval collapses as in `bca`.
+    Parameters
+    ----------
+    a, b
+        Finite numbers, shape (n,) both.
+    confidence, seed
+        Those of `bca`.
+
+    Returns
+    -------
+    PairedDifference
+        Degenerate: with one pair p = 1; with several equal differences p = 1 if they are zero and
+        0 otherwise; the interval collapses as in `bca`.
+
+    Raises
+    ------
+    ValueError
+        `a` and `b` differ in length.
     """
-    left, right = _vector(a), _vector(b)
+    left, right = vector(a), vector(b)
     if left.shape != right.shape:
         raise ValueError(f"pairs need equal lengths, got {len(left)} and {len(right)}")
     difference = left - right
@@ -130,8 +166,13 @@ def holm(pvalues: ArrayLike) -> Floats:
 
     p̃₍ᵢ₎ = max_{j≤i} min(1, (m − j + 1) p₍ⱼ₎). Source: Holm, Scand. J. Statist. 6 (1979). An empty
     list gives an empty array.
+
+    Raises
+    ------
+    ValueError
+        A number is no probability.
     """
-    p = _vector(pvalues, least=0)
+    p = vector(pvalues, least=0)
     if ((p < 0) | (p > 1)).any():
         raise ValueError("p-values lie between 0 and 1")
     order = np.argsort(p, kind="stable")
@@ -141,54 +182,33 @@ def holm(pvalues: ArrayLike) -> Floats:
     return adjusted
 
 
-def _points(points: ArrayLike) -> Floats:
-    array = np.asarray(points, dtype=np.float64)
-    if array.size == 0:
-        return array.reshape(0, array.shape[1] if array.ndim == 2 else 2)
-    if array.ndim != 2 or not np.isfinite(array).all():
-        raise ValueError("needs finite points of shape (points, objectives)")
-    return array
-
-
-def pareto_front(points: ArrayLike) -> NDArray[np.intp]:
-    """Return the indices of points that no other dominates, sorted by the first objective.
-
-    Every objective is minimised (negate one to maximise it). A point dominates another when it is
-    nowhere worse and somewhere better, so equal points stay on the front together.
-    """
-    p = _points(points)
-    nowhere_worse = (p[:, None, :] <= p[None, :, :]).all(axis=2)
-    somewhere_better = (p[:, None, :] < p[None, :, :]).any(axis=2)
-    front = np.flatnonzero(~(nowhere_worse & somewhere_better).any(axis=0))
-    return front[np.lexsort(p[front].T[::-1])]
-
-
-def hypervolume(points: ArrayLike, reference: Sequence[float]) -> float:
-    """Area that two minimised objectives dominate, up to the `reference` point.
-
-    Points beyond the reference in either objective add nothing; no points give 0. The unit is the
-    product of the two objectives' units, and values compare only under one reference.
-    """
-    p = _points(points)
-    worst = _vector(reference)
-    if p.shape[1] != 2 or len(worst) != 2:
-        raise ValueError("the hypervolume is defined here for two objectives")
-    p = p[(p < worst).all(axis=1)]
-    p = p[pareto_front(p)]
-    ceilings = np.concatenate([worst[1:], p[:-1, 1]])
-    return float(((worst[0] - p[:, 0]) * (ceilings - p[:, 1])).sum())
-
-
 def minimum_detectable_difference(
     sd: float, n: int, power: float = 0.8, alpha: float = 0.05
 ) -> float:
     """Smallest true mean difference that a paired t-test of `n` pairs finds with `power`.
 
     Solves P(T² > F_{1−α; 1, n−1}) = power, where T² is noncentral F with 1 and n − 1 degrees of
-    freedom and noncentrality λ = n (δ/sd)². `sd` is that of the differences, in whose unit the
-    result is.
+    freedom and noncentrality λ = n (δ/sd)².
 
-    Degenerate: sd = 0 gives 0; n = 1 gives infinity (no difference can be shown).
+    Parameters
+    ----------
+    sd
+        Standard deviation of the differences.
+    n
+        Number of pairs.
+    power, alpha
+        The chance to find it and the test's level, between 0 and 1.
+
+    Returns
+    -------
+    float
+        In the unit of `sd`. Degenerate: sd = 0 gives 0; n = 1 gives infinity (no difference can be
+        shown).
+
+    Raises
+    ------
+    ValueError
+        `sd` is negative, `n` is 0, or not 0 < alpha < power < 1.
     """
     if sd < 0 or n < 1 or not 0 < alpha < power < 1:
         raise ValueError("needs sd ≥ 0, n ≥ 1 and 0 < alpha < power < 1")

@@ -1,8 +1,7 @@
-"""Files → one tidy table, one row a run; selection on validation; what the report is made from."""
+"""Files → one tidy table, one row a run: what the report is made from."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,10 @@ import pandas as pd
 
 from tl1bench.errors import Tl1benchError
 from tl1bench.files import read_json, write_text
+from tl1bench.results import layout
+from tl1bench.results.layout import DENSE, HERO, Run
+from tl1bench.results.measured import headline_timings, read_measurement
+from tl1bench.results.selection import select
 
 DTYPES: Mapping[str, str] = {
     "problem": "str",
@@ -49,24 +52,14 @@ _VALUES: Mapping[str, Callable[[str], Any]] = {
 # Only the operating points that were exported are measured, and the theoretical count is younger
 # than some results: these columns may be empty.
 OPTIONAL = tuple(c for c in COLUMNS if c.startswith(("onnx_", "latency_", "uss_", "macs_nonzero")))
-DENSE = "dense"
-HERO = "integrated_tl1"
-MASKED = "masked"  # a pruned network whose zeros were left in place: the control
-_METRICS = {
+_SHOWN_BY_DVC = {
     DENSE: ("test_error_pct",),
     HERO: ("test_error_pct", "weights_kept_pct", "latency_ratio_p50"),
 }
-# Means of equal decimals differ in the last bit; a bar on percentages must not.
-_ROUNDING = 1e-9
 
 
 class ResultsError(Tl1benchError):
     """A result file is missing or holds what cannot be."""
-
-
-def run_name(lam: float, seed: int) -> str:
-    """Return the folder name of a run, such as `lam-0.0003-seed-1`."""
-    return f"lam-{lam:g}-seed-{seed}"
 
 
 def collect(
@@ -108,8 +101,8 @@ def collect(
             found = list(_trained(build, problem, method))
             if not found:
                 raise ResultsError(
-                    f"There is no run of {method} on {problem} under {build / 'train'}: train it "
-                    "with `tl1bench train`."
+                    f"There is no run of {method} on {problem} under {build / layout.TRAIN}: "
+                    "train it with `tl1bench train`."
                 )
             found.sort(key=lambda run: (run["lam"], run["seed"]))
             rows += [{**_row(build, run, timings), "profile": profile} for run in found]
@@ -119,26 +112,27 @@ def collect(
 
 
 def _trained(build: Path, problem: str, method: str) -> Iterator[dict[str, Any]]:
-    for path in sorted((build / "train" / problem / method).glob("lam-*-seed-*/run.json")):
+    folder = build / layout.TRAIN / problem / method
+    for path in sorted(folder.glob(f"{layout.ANY_RUN}/{layout.RUN}")):
         run = read_json(path)
         if (run["problem"], run["method"]) != (problem, method):
             raise ResultsError(f"{path} speaks of {run['method']} on {run['problem']}: remove it.")
         yield run
 
 
-def _row(build: Path, run: Mapping[str, Any], timings: Mapping[str, Any]) -> dict[str, Any]:
-    cell = Path(run["problem"]) / run["method"] / run_name(run["lam"], run["seed"])
-    compact = build / "compact" / cell / "compact.json"
+def _row(build: Path, trained: Mapping[str, Any], timings: Mapping[str, Any]) -> dict[str, Any]:
+    run = Run(*(trained[name] for name in Run._fields))
+    compact = build / layout.COMPACT / run.folder / layout.COMPACTION
     if not compact.is_file():
         raise ResultsError(f"{compact} is missing: run `tl1bench compact` on this profile first.")
-    export = build / "export" / cell / "export.json"
-    sources = {**run, **read_json(compact)}
-    if export.is_file():
-        dense_export = build / "export" / run["problem"] / DENSE / "export.json"
-        sources["onnx_bytes_compact"] = read_json(export)["onnx_bytes"]
-        sources["onnx_bytes_dense"] = read_json(dense_export)["onnx_bytes"]
-    row = {column: sources.get(column) for column in COLUMNS}
-    dense, own = timings.get(DENSE), timings.get(f"{run['method']}/{cell.name}")
+    known = {**trained, **read_json(compact)}
+    exported = build / layout.EXPORT / run.folder / layout.EXPORTED
+    if exported.is_file():
+        of_dense = build / layout.EXPORT / run.problem / DENSE / layout.EXPORTED
+        known["onnx_bytes_compact"] = read_json(exported)["onnx_bytes"]
+        known["onnx_bytes_dense"] = read_json(of_dense)["onnx_bytes"]
+    row = {column: known.get(column) for column in COLUMNS}
+    dense, own = timings.get(DENSE), timings.get(run.model)
     if dense and own:
         row |= {
             "latency_ratio_p50": own["ratio_p50"],
@@ -158,55 +152,12 @@ def _check_finite(table: pd.DataFrame) -> None:
         where = table.iloc[index]
         raise ResultsError(
             f"{numbers.columns[column]} of {where.method} on {where.problem} "
-            f"({run_name(where.lam, where.seed)}) is not a finite number: train that run again."
+            f"({layout.run_name(where.lam, where.seed)}) is not a finite number: train that run "
+            "again."
         )
 
 
-def read_measurement(reports: Path, problem: str) -> dict[str, Any]:
-    """Return `measure/<problem>.json`, or one without rows when nothing was measured."""
-    path = reports / "measure" / f"{problem}.json"
-    return dict(read_json(path)) if path.is_file() else {"machine": {}, "rows": []}
-
-
-def headline_timings(
-    measurement: Mapping[str, Any], batch: int = 1, threads: int = 1
-) -> dict[str, dict[str, Any]]:
-    """Return the rows of `measurement` at one batch size and thread count, by model name."""
-    rows = measurement["rows"]
-    return {r["model"]: r for r in rows if (r["batch"], r["threads"]) == (batch, threads)}
-
-
-def select(table: pd.DataFrame, tolerance_pct: float) -> pd.Series[bool]:
-    """Mark the operating point of each problem × method, from validation alone.
-
-    It is the λ of the smallest mean `weights_compact` among those whose `val_error_pct`, averaged
-    over seeds, is at most that of dense + `tolerance_pct` (percentage points); when none is, the λ
-    of lowest mean validation error. Dense itself, being the bar, is always chosen by the latter.
-    Of equal ones the smaller λ is taken. Columns beside problem, method, lam, val_error_pct and
-    weights_compact are not read.
-    """
-    chosen = pd.Series(False, index=table.index, name="selected", dtype=bool)
-    for _, of_problem in table.groupby("problem", sort=False):
-        points = (
-            of_problem.groupby(["method", "lam"])[["val_error_pct", "weights_compact"]]
-            .mean()
-            .reset_index()
-        )
-        of_dense = points[points["method"] == DENSE]["val_error_pct"]
-        bar = -math.inf if of_dense.empty else of_dense.min() + tolerance_pct + _ROUNDING
-        for method, of_method in points.groupby("method"):
-            within = of_method[of_method["val_error_pct"] <= bar]
-            if method == DENSE or within.empty:
-                best = of_method["val_error_pct"].round(9).idxmin()
-            else:
-                best = within["weights_compact"].idxmin()
-            lam = of_method["lam"][of_method.index == best].item()
-            rows = of_problem.index[(of_problem["method"] == method) & (of_problem["lam"] == lam)]
-            chosen.loc[rows] = True
-    return chosen
-
-
-def metrics(table: pd.DataFrame) -> dict[str, float]:
+def dvc_metrics(table: pd.DataFrame) -> dict[str, float]:
     """Return the few numbers `dvc metrics show` prints: means at the selected points.
 
     Keys are `<problem>.dense.test_error_pct` and, for integrated TL1, its test_error_pct,
@@ -217,7 +168,7 @@ def metrics(table: pd.DataFrame) -> dict[str, float]:
         weights_kept_pct=100.0 * table["weights_compact"] / table["weights_dense"]
     )
     for problem, runs in chosen.groupby("problem", sort=False):
-        for method, names in _METRICS.items():
+        for method, names in _SHOWN_BY_DVC.items():
             means = runs[runs["method"] == method][list(names)].mean().dropna()
             found |= {f"{problem}.{method}.{n}": round(float(v), 6) for n, v in means.items()}
     return found

@@ -28,17 +28,24 @@ def main(folder: Path) -> None:
     """Do the job that lies in `folder`."""
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     tasks = {"inspect": inspect, "time": time_all, "memory": measure_memory, "profile": profile}
-    try:
-        if "torch" in sys.modules:
-            raise MeasurementError("The worker process has torch loaded, so it cannot measure.")
-        result = tasks[job["task"]](folder, job)
-    except MeasurementError as error:
-        result = {"error": str(error)}
+    if "torch" in sys.modules:
+        result = {"error": "The worker process has torch loaded, so it cannot measure."}
+    else:
+        try:
+            result = tasks[job["task"]](folder, job)
+        except MeasurementError as error:
+            result = {"error": str(error)}
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
 
 
 def inspect(folder: Path, job: Job) -> dict[str, Any]:
-    """Open and run every model once at every batch; write the optimised graphs as N.onnx."""
+    """Open and run every model once at every batch; write the optimised graphs as N.onnx.
+
+    Raises
+    ------
+    MeasurementError
+        One does not run.
+    """
     for number, path in enumerate(job["models"]):
         optimized = folder / f"{number}.onnx"
         session = open_session(path, 1, job["provider"], optimized_to=optimized)

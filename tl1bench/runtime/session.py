@@ -44,13 +44,31 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """Open `path` with the protocol's options.
 
-    `threads` within an operator, one operator at a time, every graph optimisation, denormals
-    flushed to zero. `arena=False` turns the CPU allocator's arena off, `optimized_to` is where the
-    optimised graph is written, `profile_to` the prefix of the profiler's file.
+    One operator at a time, every graph optimisation, denormals flushed to zero.
 
     onnxruntime applies the denormal option once a process, when its first session opens, and by
     changing the opening thread for good, Python's own floats included. So open sessions in a
     process that does nothing else, as workers do.
+
+    Parameters
+    ----------
+    path
+        An ONNX file.
+    threads
+        Within an operator.
+    provider
+        A key of `PROVIDERS`.
+    arena
+        Whether the CPU's allocator keeps its arena.
+    optimized_to
+        Where the optimised graph is written.
+    profile_to
+        The prefix of the profiler's file.
+
+    Returns
+    -------
+    InferenceSession
+        On that provider alone.
 
     Raises
     ------
@@ -94,7 +112,19 @@ def feed(
 ) -> dict[str, NDArray[Any]]:
     """Make inputs up for `session`: uniform in [0, 1) for floats, 0 or 1 for other types.
 
-    The first axis of every input is the batch; the others must have fixed lengths.
+    Parameters
+    ----------
+    session
+        The first axis of its inputs is the batch; the others must have fixed lengths.
+    batch
+        How many examples.
+    seed
+        Of the values.
+
+    Returns
+    -------
+    dict
+        An array a name of an input.
 
     Raises
     ------
@@ -145,8 +175,20 @@ def bind(
 ) -> Callable[[], object]:
     """Return one inference as a call without arguments.
 
-    On a device the inputs already lie there and the outputs stay there; the call returns when they
-    are complete, so that no copy is timed and nothing is left running.
+    Parameters
+    ----------
+    session
+        What runs.
+    inputs
+        An array a name of an input.
+    provider
+        The session's.
+
+    Returns
+    -------
+    callable
+        On a device the inputs already lie there and the outputs stay there; the call returns when
+        they are complete, so that no copy is timed and nothing is left running.
     """
     names = [node.name for node in session.get_outputs()]
     if provider == "cpu":

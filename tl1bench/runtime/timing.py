@@ -67,8 +67,25 @@ def time_models(
 ) -> Timing:
     """Time `calls` interleaved: every round visits all of them, in an order drawn from `rng`.
 
-    `probe` is called around each burst. The garbage collector is off meanwhile. `clock` counts
-    nanoseconds.
+    The garbage collector is off meanwhile.
+
+    Parameters
+    ----------
+    calls
+        One inference of each model.
+    probe
+        One of the tiny model; called around each burst.
+    plan
+        How many rounds and calls.
+    rng
+        Of the rounds' order.
+    clock
+        Counts nanoseconds.
+
+    Returns
+    -------
+    Timing
+        Models in the order of `calls`.
     """
     collecting = gc.isenabled()
     gc.collect()

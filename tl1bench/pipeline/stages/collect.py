@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from tl1bench import files, results
 from tl1bench.config import Config
+from tl1bench.results import Run, layout
 
 
 def run(config: Config) -> None:
@@ -25,30 +26,30 @@ def run(config: Config) -> None:
         tuple(config.methods),
         config.select.tolerance_pct,
     )
-    results.write(config.reports / "runs.csv", table)
-    files.write_json(config.reports / "metrics.json", results.metrics(table))
+    results.write(config.reports / layout.RUNS, table)
+    files.write_json(config.reports / layout.METRICS, results.dvc_metrics(table))
     curves = []
-    with files.atomic_path(config.reports / "evidence") as draft:
+    with files.atomic_path(config.reports / layout.EVIDENCE) as draft:
         for row in table[table["selected"]].to_dict("records"):
-            run = results.run_name(row["lam"], row["seed"])
-            cell = Path(row["problem"]) / row["method"] / run
-            for stage, name in (("train", "history.csv"), ("compact", "compact.json")):
-                (draft / stage / cell).mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(config.build / stage / cell / name, draft / stage / cell / name)
-            if row["seed"] == config.seeds[0]:
-                _copy_first_layer(
-                    config.build / "train" / cell,
-                    config.build / "compact" / cell,
-                    draft / "train" / cell,
-                )
-                history = pd.read_csv(draft / "train" / cell / "history.csv")
-                curves.append(history.assign(problem=row["problem"], method=row["method"]))
+            run = Run(*(row[name] for name in Run._fields))
+            for folder, name in (
+                (layout.TRAIN, layout.HISTORY),
+                (layout.COMPACT, layout.COMPACTION),
+            ):
+                file = folder / run.folder / name
+                (draft / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(config.build / file, draft / file)
+            if run.seed == config.seeds[0]:
+                _copy_first_layer(config.build, draft, run)
+                history = pd.read_csv(draft / layout.TRAIN / run.folder / layout.HISTORY)
+                curves.append(history.assign(problem=run.problem, method=run.method))
     files.write_text(
-        config.reports / "curves.csv", pd.concat(curves).to_csv(index=False, lineterminator="\n")
+        config.reports / layout.CURVES, pd.concat(curves).to_csv(index=False, lineterminator="\n")
     )
 
 
-def _copy_first_layer(trained: Path, compacted: Path, target: Path) -> None:
-    first = files.read_json(compacted / "compact.json")["layers"][0]["name"]
-    weights = load_file(trained / "weights.safetensors")
-    save_file({f"{first}.weight": weights[f"{first}.weight"]}, target / "weights.safetensors")
+def _copy_first_layer(build: Path, evidence: Path, run: Run) -> None:
+    compaction = files.read_json(build / layout.COMPACT / run.folder / layout.COMPACTION)
+    name = f"{compaction['layers'][0]['name']}.weight"
+    trained = layout.TRAIN / run.folder / layout.WEIGHTS
+    save_file({name: load_file(build / trained)[name]}, evidence / trained)

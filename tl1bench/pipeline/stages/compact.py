@@ -17,6 +17,7 @@ import pandas as pd
 
 from tl1bench import files, results
 from tl1bench.pipeline import processes, provenance, store
+from tl1bench.results import layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,18 +62,18 @@ def run(config: Config) -> None:
         table = pd.DataFrame(
             [
                 {
-                    **files.read_json(found.source / "run.json"),
-                    **files.read_json(store.piece(found.digest) / "compact.json"),
+                    **files.read_json(found.source / layout.RUN),
+                    **files.read_json(store.piece(found.digest) / layout.COMPACTION),
                 }
                 for found in done
             ]
         )
         table["selected"] = results.select(table, config.select.tolerance_pct)
         columns = ["problem", "method", "lam", "seed", "selected"]
-        target = config.build / "compact"
+        target = config.build / layout.COMPACT
         store.assemble(target, [(str(found.name), found.digest) for found in done])
         files.write_text(
-            target / "selection.csv", table[columns].to_csv(index=False, lineterminator="\n")
+            target / layout.SELECTION, table[columns].to_csv(index=False, lineterminator="\n")
         )
 
 
@@ -83,7 +84,7 @@ def _trained(config: Config, problem: str) -> list[tuple[Path, Path]]:
         for lam in settings.lams(problem)
         for seed in config.seeds
     ]
-    return [(cell, config.build / "train" / cell) for cell in cells]
+    return [(cell, config.build / layout.TRAIN / cell) for cell in cells]
 
 
 def _missing(config: Config, problem: str, runs: list[_Run]) -> list[_Cell]:
@@ -95,7 +96,7 @@ def _missing(config: Config, problem: str, runs: list[_Run]) -> list[_Cell]:
 def _digest(config: Config, problem: str, source: Path, code: dict[str, str]) -> str:
     network = config.problems[problem].network.model_dump(mode="json")
     data = files.read_json(config.build / "data" / f"{config.problems[problem].dataset}.json")
-    weights = provenance.file_digest(source / "weights.safetensors")
+    weights = provenance.file_digest(source / layout.WEIGHTS)
     return provenance.digest([code, network, data, weights, config.compact.gather])
 
 
@@ -117,7 +118,7 @@ def _compact(cell: _Cell, tick: processes.Tick) -> None:
     full = model.double().eval()
     compactor = Compactor(full, (example.double(),))
     for count, found in enumerate(cell.runs, 1):
-        full.load_state_dict(load_file(found.source / "weights.safetensors"))
+        full.load_state_dict(load_file(found.source / layout.WEIGHTS))
         small = compactor.compact(full.state_dict(), gather=cell.config.compact.gather)
         _keep(found, full, small, test, example)
         tick(count / len(cell.runs))
@@ -144,5 +145,5 @@ def _keep(found: _Run, full: Module, small: Compacted, test: Examples, example: 
     }
     with files.atomic_path(store.piece(found.digest)) as draft:
         draft.mkdir()
-        final.save(draft / "small.safetensors")
-        files.write_json(draft / "compact.json", numbers)
+        final.save(draft / layout.NETWORK)
+        files.write_json(draft / layout.COMPACTION, numbers)

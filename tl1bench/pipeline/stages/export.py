@@ -18,6 +18,7 @@ import pandas as pd
 from tl1bench import files, results
 from tl1bench.errors import ExportError
 from tl1bench.pipeline import processes, provenance, store
+from tl1bench.results import layout
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -57,7 +58,7 @@ def run(config: Config) -> None:
         models = [m for problem in config.problems for m in _models(config, problem, code)]
         jobs = list(_missing(config, models))
         processes.each(_export, jobs, config.workers, "export", [len(job.models) for job in jobs])
-        target = config.build / "export"
+        target = config.build / layout.EXPORT
         store.assemble(target, [(f"{m.problem}/{m.name}", m.digest) for m in models])
         for problem in config.problems:
             own = [m for m in models if m.problem == problem]
@@ -65,7 +66,7 @@ def run(config: Config) -> None:
                 {"model": [m.name for m in own], "memory": [m.memory for m in own]}
             )
             files.write_text(
-                target / problem / "models.csv", index.to_csv(index=False, lineterminator="\n")
+                target / problem / layout.MODELS, index.to_csv(index=False, lineterminator="\n")
             )
 
 
@@ -78,17 +79,15 @@ def _missing(config: Config, models: list[_Model]) -> Iterator[_Job]:
 
 
 def _models(config: Config, problem: str, code: dict[str, str]) -> list[_Model]:
-    train, compact = config.build / "train" / problem, config.build / "compact"
-    table = pd.read_csv(compact / "selection.csv")
+    train, compact = config.build / layout.TRAIN / problem, config.build / layout.COMPACT
+    table = pd.read_csv(compact / layout.SELECTION)
     table = table[table["problem"] == problem]
     first = config.seeds[0]
     data = files.read_json(config.build / "data" / f"{config.problems[problem].dataset}.json")
     network = config.problems[problem].network.model_dump(mode="json")
 
     def described(name: str, source: Path, full: bool, memory: bool) -> _Model:
-        content = provenance.file_digest(
-            source / ("weights.safetensors" if full else "small.safetensors")
-        )
+        content = provenance.file_digest(source / (layout.WEIGHTS if full else layout.NETWORK))
         digest = provenance.digest([code, data, network, content, full])
         return _Model(problem, name, source, digest, full, memory)
 
@@ -129,9 +128,9 @@ def _network(model: _Model, problem: Problem, data: Dataset) -> Module:
     from tl1bench.pipeline import objects
 
     if not model.full:
-        return load_compacted(model.source / "small.safetensors")
+        return load_compacted(model.source / layout.NETWORK)
     network = objects.network(problem, data.input_shape, data.classes, seed=0)
-    network.load_state_dict(load_file(model.source / "weights.safetensors"))
+    network.load_state_dict(load_file(model.source / layout.WEIGHTS))
     return network.eval()
 
 
@@ -143,7 +142,7 @@ def _write(model: _Model, network: Module, test: Examples) -> None:
 
     with files.atomic_path(store.piece(model.digest)) as draft:
         draft.mkdir()
-        path = draft / "model.onnx"
+        path = draft / layout.MODEL
         report = export_onnx(network, (test.batch(torch.arange(7))[0],), path)
         difference, changed = _compare(network, path, test)
         if difference > _RELATIVE or changed:
@@ -154,7 +153,7 @@ def _write(model: _Model, network: Module, test: Examples) -> None:
             )
         content = path.read_bytes()
         files.write_json(
-            draft / "export.json",
+            draft / layout.EXPORTED,
             {
                 "onnx_bytes": len(content),
                 "gzip_bytes": len(gzip.compress(content, mtime=0)),

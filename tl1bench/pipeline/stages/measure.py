@@ -13,7 +13,7 @@ from tl1bench import files, progress
 from tl1bench.config import Config
 from tl1bench.measuring import Measurement, measure
 from tl1bench.pipeline import store
-from tl1bench.results import DENSE, HERO, MASKED
+from tl1bench.results import DENSE, HERO, MASKED, layout
 from tl1bench.runtime import available
 
 
@@ -25,22 +25,22 @@ def run(config: Config, problem: str) -> None:
     with store.locked(f"{config.profile}-measure"):
         found = {provider: _measure(config, problem, provider) for provider in available()}
     records = {provider: measurement.record() for provider, measurement in found.items()}
-    with files.atomic_path(config.reports / "timings" / f"{problem}.parquet") as draft:
+    with files.atomic_path(layout.timings_file(config.reports, problem)) as draft:
         samples = [m.samples.assign(provider=provider) for provider, m in found.items()]
         every = pd.concat(samples, ignore_index=True).astype({"provider": "category"})
         every.to_parquet(draft, compression="zstd", index=False)
     record = {**records["cpu"], "cuda": records.get("cuda")}
-    files.write_json(config.reports / "measure" / f"{problem}.json", record)
+    files.write_json(layout.measurement_file(config.reports, problem), record)
 
 
 def _measure(config: Config, problem: str, provider: str) -> Measurement:
-    folder = config.build / "export" / problem
-    index = pd.read_csv(folder / "models.csv")
+    folder = config.build / layout.EXPORT / problem
+    index = pd.read_csv(folder / layout.MODELS)
     chosen = index["model"][index["memory"]]
     settings = config.measure
     with progress.steps(f"measure {problem} on {provider}") as move:
         return measure(
-            [folder / model / "model.onnx" for model in index["model"]],
+            [folder / model / layout.MODEL for model in index["model"]],
             # The headline comes first, whatever the order in params.yaml.
             batch=sorted(settings.batches),
             threads=sorted(settings.threads),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from tl1bench import figures, files, results
 from tl1bench.config import Config
-from tl1bench.figures.context import Context
 from tl1bench.report import as_logged, page, tables
+from tl1bench.results import layout
+from tl1bench.results.evidence import Evidence
 
 
 def run(config: Config) -> None:
     """Write `figures/`, `tables/` and this profile's section of `reports/index.html`."""
-    table = results.read(config.reports / "runs.csv")
-    context = Context(
-        build=config.reports / "evidence",
+    table = results.read(config.reports / layout.RUNS)
+    evidence = Evidence(
+        build=config.reports / layout.EVIDENCE,
         reports=config.reports,
         profile=config.profile,
         problems=tuple(config.problems),
@@ -25,11 +26,11 @@ def run(config: Config) -> None:
         tolerance_pct=config.select.tolerance_pct,
         command=f"tl1bench run --profile {config.profile}",
     )
-    with files.atomic_path(config.reports / "figures") as draft:
+    with files.atomic_path(config.reports / layout.FIGURES) as draft:
         draft.mkdir()
-        captions = figures.save_all(table, context, draft, formats=("png", "svg"))
-    every = tables.every(table, context)
-    with files.atomic_path(config.reports / "tables") as draft:
+        captions = figures.save_all(table, evidence, draft, formats=("png", "svg"))
+    every = tables.every(table, evidence)
+    with files.atomic_path(config.reports / layout.TABLES) as draft:
         draft.mkdir()
         tables.write_all(every, draft)
-    page.write(config.reports.parent, table, context, captions, every)
+    page.write(config.reports.parent, table, evidence, captions, every)

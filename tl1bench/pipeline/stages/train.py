@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tl1bench import files
 from tl1bench.pipeline import processes, provenance, store
-from tl1bench.results import run_name
+from tl1bench.results import layout, run_name
 
 if TYPE_CHECKING:
     from tl1bench.config import Config
@@ -36,7 +36,7 @@ def run(config: Config, problem: str, method: str) -> None:
         # The coordinator stays without torch: its workers import it at the same time.
         processes.each(_train, missing, config.workers, f"train {cell}")
         store.assemble(
-            config.build / "train" / problem / method,
+            config.build / layout.TRAIN / problem / method,
             [(run_name(job.lam, job.seed), job.digest) for job in jobs],
         )
 
@@ -107,9 +107,9 @@ def _train(job: _Job, tick: processes.Tick) -> None:
     }
     with files.atomic_path(store.piece(job.digest)) as draft:
         draft.mkdir()
-        save_file(trained.state, draft / "weights.safetensors")
-        _write_csv(draft / "history.csv", trained.history)
-        files.write_json(draft / "run.json", numbers)
+        save_file(trained.state, draft / layout.WEIGHTS)
+        _write_csv(draft / layout.HISTORY, trained.history)
+        files.write_json(draft / layout.RUN, numbers)
 
 
 def _write_csv(target: Path, rows: list[dict[str, float | int | str]]) -> None:

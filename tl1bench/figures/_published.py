@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-SOURCE = Path(__file__).with_name("published.csv")
+FILE = Path(__file__).with_name("published.csv")
 _NETWORKS = {
     "mnist-lenet5": ("LeNet-5-Caffe/MNIST", 430_500),
     "mnist-lenet300": ("LeNet-300-100/MNIST", 266_200),
@@ -26,10 +26,10 @@ class Point:
     error_pct: float
     basis: str
     recollection: bool
-    source: str
+    reference: str
 
 
-def read(path: Path = SOURCE) -> pd.DataFrame:
+def read(path: Path = FILE) -> pd.DataFrame:
     """Return the table of published numbers as it stands."""
     return pd.read_csv(path, dtype="str", keep_default_na=False)
 
@@ -60,7 +60,7 @@ def points(problem: str) -> tuple[Point, ...]:
                 error_pct=round(error, 6),
                 basis=basis,
                 recollection=row["seen"] != "yes",
-                source=row["source"],
+                reference=row["source"],
             )
         )
     return tuple(sorted(found, key=lambda p: (p.weights_pct, p.who)))

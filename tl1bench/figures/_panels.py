@@ -10,9 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
-from tl1bench.figures.style import ALARM, WIDTH, Look
+from tl1bench.figures._style import ALARM, MUTED, WIDTH, Look
 
 
 def grid(count: int, columns: int = 2, height: float = 2.5) -> tuple[Figure, list[Axes]]:
@@ -56,6 +62,21 @@ def alarm(figure: Figure, trusted: bool) -> None:
         )
 
 
+def nothing(panel: Axes, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", color=MUTED)
+
+
+def bar_axes(panel: Axes, labels: Sequence[str], reach: float) -> None:
+    """Name horizontal bars at 0, 1, …, the first on top, on an axis that ends at `reach`."""
+    panel.set_yticks(range(len(labels)), labels)
+    panel.set_ylim(len(labels) - 0.4, -0.6)
+    panel.set_xlim(0, reach)
+    panel.xaxis.set_major_locator(MaxNLocator(5))
+    panel.grid(visible=False, axis="y")
+    panel.tick_params(axis="y", length=0)
+
+
 def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
     """Make axis `which` ("x" or "y") logarithmic from `low` to `high`, with plain numbers.
 
@@ -87,18 +108,3 @@ def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
-
-
-def number(value: float) -> str:
-    """Return `value` with three significant digits and no exponent, such as 0.0123 or 18,300."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    rounded = round(value, 2 - math.floor(math.log10(abs(value))))
-    return f"{rounded:,.{digits}f}"
-
-
-def signed(value: float) -> str:
-    """Return `value` with its sign and two decimals; what rounds to zero has none."""
-    text = f"{value:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")

@@ -1,4 +1,4 @@
-"""How figures look: one dict of settings, one colour and marker a method, one name a method."""
+"""How figures look: one dict of settings, one colour and marker a method."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
+
+from tl1bench.results.printed import display
 
 INK, MUTED, FAINT, ALARM = "#1b1b1b", "#6b6b6b", "#d9d9d9", "#b00020"
 
@@ -57,21 +59,6 @@ class Look:
     weight: float = 1.3
 
 
-_NAMES = {
-    "dense": "dense",
-    "l1": "ℓ1",
-    "group_lasso": "group lasso",
-    "sparse_group_lasso": "sparse group lasso",
-    "tl1": "TL1",
-    "integrated_tl1": "integrated TL1",
-    "cges": "CGES",
-    "mcp": "MCP",
-    "scad": "SCAD",
-    "l0": "ℓ0",
-    "l2": "ℓ2",
-    "log_sum": "log-sum",
-    "l_half": "ℓ1/2",
-}
 # Okabe and Ito (2008), told apart under the common kinds of colour blindness; integrated TL1 has
 # the strongest of them. The spare ones are from Tol's muted scheme.
 _FIXED = {
@@ -89,11 +76,6 @@ _SPARE = tuple(
         ("#0072B2", "#882255", "#999933", "#332288", "#44AA99", "#AA4499"),
     )
 )
-
-
-def display(method: str) -> str:
-    """Return the name of `method` as it is printed."""
-    return _NAMES.get(method, method.replace("_", " "))
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:

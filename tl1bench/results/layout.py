@@ -1,0 +1,86 @@
+"""Where results lie: the names of files and folders that one stage writes and others read.
+
+`build/<profile>` has a folder a stage and in it one a run, `<problem>/<method>/lam-…-seed-…`;
+`reports/<profile>` holds what is committed. Its `evidence` is laid out like `build/<profile>`, for
+the selected runs alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+# Methods that are more than one of many, and networks that are no method's.
+DENSE = "dense"
+HERO = "integrated_tl1"
+MASKED = "masked"  # a pruned network whose zeros were left in place: the control
+FLOOR = "floor"  # a session that computes nothing
+
+# build/<profile>/train: numbers, curve and tensors of a run.
+TRAIN = "train"
+RUN = "run.json"
+HISTORY = "history.csv"
+WEIGHTS = "weights.safetensors"
+# build/<profile>/compact: numbers and network of a run, and which runs were selected.
+COMPACT = "compact"
+COMPACTION = "compact.json"
+NETWORK = "small.safetensors"
+SELECTION = "selection.csv"
+# build/<profile>/export: file and numbers of a network, and which networks of a problem there are.
+EXPORT = "export"
+MODEL = "model.onnx"
+EXPORTED = "export.json"
+MODELS = "models.csv"
+# reports/<profile>
+RUNS = "runs.csv"
+METRICS = "metrics.json"
+CURVES = "curves.csv"
+ACCOUNT = "account.json"
+EVIDENCE = "evidence"
+FIGURES = "figures"
+TABLES = "tables"
+SECTION = "section.html"
+# reports
+INDEX = "index.html"
+REPEATABILITY = "repeatability"
+
+ANY_RUN = "lam-*-seed-*"
+
+
+class Run(NamedTuple):
+    """One training: of what, by which method, at which λ, from which seed."""
+
+    problem: str
+    method: str
+    lam: float
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder's name, such as `lam-0.0003-seed-1`."""
+        return run_name(self.lam, self.seed)
+
+    @property
+    def model(self) -> str:
+        """The name of its compact network among those measured on the problem."""
+        return f"{self.method}/{self.name}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie below a stage's folder."""
+        return Path(self.problem) / self.method / self.name
+
+
+def run_name(lam: float, seed: int) -> str:
+    """Return the folder name of a run, such as `lam-0.0003-seed-1`."""
+    return f"lam-{lam:g}-seed-{seed}"
+
+
+def measurement_file(reports: Path, problem: str) -> Path:
+    """Return the record of what was measured on `problem`, in `reports/<profile>`."""
+    return reports / "measure" / f"{problem}.json"
+
+
+def timings_file(reports: Path, problem: str) -> Path:
+    """Return the file of every timed call on `problem`, in `reports/<profile>`."""
+    return reports / "timings" / f"{problem}.parquet"
