@@ -9,7 +9,6 @@ from tl1bench import ProximalAdam, models, penalties
 from tl1bench.kernels import diagonal
 from tl1bench.neurons import TensorSlice
 from tl1bench.neurons.groups import make_groups
-from tl1bench.neurons.parts import SlicePart
 
 needs_a_compiler = pytest.mark.usefixtures("compiler")
 
