@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tl1bench.training.loop import Examples, shifted
+from tl1bench.training.examples import Examples, shifted
 
 
 @dataclass

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from tl1bench.errors import CompactionError
-from tl1bench.training.loop import Examples, predictions
+from tl1bench.training.evaluation import predictions
+from tl1bench.training.examples import Examples
 
 TOLERANCE = 1e-10
 # Enough to see any difference of function; all examples in float64 would cost more than training.

@@ -7,107 +7,29 @@ the same seed, so that runs are paired.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
 from tl1bench import neurons
-from tl1bench.errors import ConfigError, Tl1benchError
+from tl1bench.errors import Tl1benchError
 from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training import shrinking
+from tl1bench.training.evaluation import error_pct
+from tl1bench.training.examples import Examples, shifted
+from tl1bench.training.schedule import Schedule
+from tl1bench.training.shrinker import Shrinker
 
 if TYPE_CHECKING:
     from tl1bench.config import Budget
 
-# Small enough to stay in a core's cache: a batch of 1,000 takes a quarter longer.
-_EVALUATION_BATCH = 500
 # Readings along the way; at twelve whole readings a run would spend a third of its time on them.
 _GLANCE = 1000
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Inputs and labels on the training device; the network sees `scale * x`."""
-
-    x: torch.Tensor
-    y: torch.Tensor
-    scale: float
-
-    @classmethod
-    def of(
-        cls, x: NDArray[Any], y: NDArray[np.int64], scale: float, device: torch.device
-    ) -> Examples:
-        """Move arrays to `device` once; bytes stay bytes until they are used."""
-        return cls(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), scale)
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def first(self, count: int) -> Examples:
-        """Return the first `count` examples, or all if there are fewer."""
-        return Examples(self.x[:count], self.y[:count], self.scale)
-
-    def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return inputs as float32 and labels of the given rows."""
-        return self.x[rows].float().mul_(self.scale), self.y[rows]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rate and λ factor as functions of the iteration."""
-
-    budget: Budget
-    iterations_per_epoch: int
-
-    @property
-    def penalised(self) -> int:
-        """Iterations of the penalised phase."""
-        by_epochs = max(1, round(self.budget.epochs * self.iterations_per_epoch))
-        return self.budget.iterations or by_epochs
-
-    @property
-    def debias(self) -> int:
-        """Iterations of the debias phase."""
-        return round(self.budget.debias_epochs * self.iterations_per_epoch)
-
-    @property
-    def total(self) -> int:
-        """Iterations of both phases."""
-        return self.penalised + self.debias
-
-    def lr(self, t: int) -> float:
-        """Return the learning rate of iteration `t`, counted from 0."""
-        b = self.budget
-        if t >= self.penalised:
-            return b.debias_lr * (1 - (t - self.penalised) / self.debias)
-        rise = _ramp(t, b.warmup * self.penalised)
-        if b.decay:
-            return b.lr * rise * b.decay.factor ** (t // b.decay.every)
-        fall = (t / self.penalised - b.hold) / max(1 - b.hold, 1e-12)
-        return b.lr * rise * (1 - max(0.0, fall) * (1 - b.final_lr))
-
-    def lam_scale(self, t: int) -> float:
-        """Return the factor in [0, 1] on λ: the linear ramp."""
-        return _ramp(t, self.budget.ramp * self.penalised)
-
-    def curve(self) -> set[int]:
-        """Return the iterations after which the curve gets a point."""
-        points = self.budget.curve_points
-        marks = {math.ceil(self.total * (i + 1) / points) for i in range(points)}
-        return {*marks, self.penalised}
-
-
-def _ramp(t: int, length: float) -> float:
-    """Return the factor of a linear rise over `length` iterations at iteration `t`."""
-    return min(1.0, (t + 1) / length) if length > 0 else 1.0
+History = list[dict[str, float | int | str]]
 
 
 @dataclass(frozen=True)
@@ -118,50 +40,12 @@ class Trained:
     """
 
     state: dict[str, torch.Tensor]
-    history: list[dict[str, float | int | str]]
+    history: History
     val_error_pct: float
     nonzero_weights: int
     weights_dense: int
     iterations: int
     seconds: float
-
-
-def choose_device(name: str, index: int = 0) -> torch.device:
-    """Return the device that `name` means; run `index` takes its turn among several GPUs.
-
-    Raises
-    ------
-    ConfigError
-        A GPU is asked for and there is none.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise ConfigError(f"device is {name!r} but there is no GPU here: set device: auto or cpu.")
-    return torch.device(f"cuda:{index % torch.cuda.device_count()}" if name == "cuda" else name)
-
-
-def prepare_process(threads: int = 1) -> None:
-    """Set torch up for training: threads, denormals flushed, TF32 where there is a GPU."""
-    torch.set_num_threads(threads)
-    # Shrinking towards zero makes denormals, which cost a CPU five to ten times as much.
-    torch.set_flush_denormal(True)
-    torch.set_float32_matmul_precision("high")
-    _spare_dynamo()
-
-
-def _spare_dynamo() -> None:
-    """Keep torch.optim from importing torch's compiler, which takes longer than a short run.
-
-    Some of its methods wrap themselves by `torch._dynamo.disable` when first called; nothing is
-    compiled here, so the plain method serves.
-    """
-    for method in vars(torch.optim.Optimizer).values():
-        plain = getattr(method, "__wrapped__", None)
-        if plain is not None and "torch._dynamo" not in sys.modules:
-            plain.__dict__.setdefault("__dynamo_disable", plain)
 
 
 # What dropout draws comes from torch's own generator, which a caller finds as it was.
@@ -204,113 +88,117 @@ def train(
         The loss became NaN or infinite.
     """
     torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
     schedule = Schedule(budget, max(1, len(training) // budget.batch))
-    curve_marks = schedule.curve()
     example, _ = training.batch(torch.arange(min(4, len(training)), device=training.y.device))
     if example.dim() == 4:
         model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(model, anatomy)
-    shrinker = _Shrinker(model, optimizer, example, anatomy.units)
+    shrinker = Shrinker(model, optimizer, example, anatomy.units)
     names = neurons.weight_layers(model)
-    glance = validation.first(_GLANCE)
     weights_dense = sum(model.get_parameter(n).numel() for n in names)
-
-    history: list[dict[str, float | int | str]] = []
-    loss_sum = torch.zeros((), device=training.y.device)
-    since, seconds, started = 0, 0.0, clock()
-    order = torch.empty(0, dtype=torch.long)
+    curve = _Curve(model, optimizer, schedule, validation.first(_GLANCE), clock)
+    batches = _Batches(training, budget, seed)
     model.train()
     for t in range(schedule.total):
-        position = t % schedule.iterations_per_epoch
-        if position == 0:
-            order = torch.randperm(len(training), generator=generator)
-        rows = order[position * budget.batch : (position + 1) * budget.batch]
-        x, y = training.batch(rows.to(training.y.device, non_blocking=True))
-        if budget.shift:
-            x = shifted(x, budget.shift, generator)
+        x, y = batches.draw(t % schedule.iterations_per_epoch)
         if t == schedule.penalised:
             optimizer.freeze_zeros()
         for group in optimizer.param_groups:
             group["lr"] = schedule.lr(t)
         optimizer.lam_scale = schedule.lam_scale(t)
-        loss_sum += _step(model, optimizer, x, y)
-        since += 1
+        curve.take(_step(model, optimizer, x, y))
         if budget.shrink_every and (t + 1) % budget.shrink_every == 0:
             shrinker.shrink()
-        if t + 1 in curve_marks:
-            seconds += clock() - started
-            mean_loss = float(loss_sum) / since
-            if not math.isfinite(mean_loss):
-                raise Tl1benchError(
-                    f"The loss became {mean_loss} by iteration {t + 1}: lower the learning rate "
-                    "(budget.lr or budget.debias_lr) of this problem."
-                )
-            history.append(
-                {
-                    "iteration": t + 1,
-                    "epoch": (t + 1) / schedule.iterations_per_epoch,
-                    "phase": "train" if t < schedule.penalised else "debias",
-                    "train_loss": mean_loss,
-                    "penalty_value": float(optimizer.penalty_value()),
-                    "val_error_pct": error_pct(model, glance),
-                    "nonzero_weights": _nonzero(model, names),
-                    "seconds": seconds,
-                }
-            )
-            loss_sum.zero_()
-            since = 0
+        if t + 1 in curve.marks:
+            curve.read(t)
             tick(t + 1, schedule.total)
-            started = clock()
+            curve.go_on()
     # Units that feed nothing keep weights that no longer matter: they go, for every method alike.
     shrinker.shrink()
     state = shrinker.full_state()
     return Trained(
         state={name: value.cpu() for name, value in state.items()},
-        history=history,
+        history=curve.history,
         val_error_pct=error_pct(model, validation),
         nonzero_weights=_nonzero(model, names),
         weights_dense=weights_dense,
         iterations=schedule.total,
-        seconds=seconds,
+        seconds=curve.seconds,
     )
 
 
-class _Shrinker:
-    """The network in training and what of it has been cut out so far."""
+class _Batches:
+    """The training examples in an order of its own for each epoch, shifted where that is asked."""
+
+    def __init__(self, training: Examples, budget: Budget, seed: int) -> None:
+        self._training, self._budget = training, budget
+        self._generator = torch.Generator().manual_seed(seed)
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def draw(self, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the batch at `position` of its epoch; position 0 begins a new one."""
+        training, batch = self._training, self._budget.batch
+        if position == 0:
+            self._order = torch.randperm(len(training), generator=self._generator)
+        rows = self._order[position * batch : (position + 1) * batch]
+        x, y = training.batch(rows.to(training.y.device, non_blocking=True))
+        if self._budget.shift:
+            x = shifted(x, self._budget.shift, self._generator)
+        return x, y
+
+
+class _Curve:
+    """Readings along the way, and the seconds spent on training alone."""
 
     def __init__(
         self,
         model: nn.Module,
         optimizer: ProximalOptimizer,
-        example: torch.Tensor,
-        units: tuple[neurons.Units, ...],
+        schedule: Schedule,
+        glance: Examples,
+        clock: Callable[[], float],
     ) -> None:
-        self._model, self._optimizer, self._example = model, optimizer, example
-        self._units = units
-        self._done: shrinking.Shrunk | None = None
+        self._model, self._optimizer, self._schedule = model, optimizer, schedule
+        self._glance, self._clock = glance, clock
+        self._names = neurons.weight_layers(model)
+        self.marks = schedule.curve()
+        self.history: History = []
+        self.seconds = 0.0
+        self._loss = torch.zeros((), device=glance.y.device)
+        self._since, self._started = 0, clock()
 
-    def shrink(self) -> None:
-        """Cut out the units that feed nothing; a network with literal sizes stays whole."""
-        if self._done and self._done.refused:
-            return
-        done = shrinking.shrink(
-            self._model, self._optimizer, self._units, self._example, self._done
+    def take(self, loss: torch.Tensor) -> None:
+        """Take notice of the loss of one iteration."""
+        self._loss += loss
+        self._since += 1
+
+    def read(self, t: int) -> None:
+        """Add a reading after iteration `t`, counted from 0; the clock stands still meanwhile."""
+        self.seconds += self._clock() - self._started
+        mean_loss = float(self._loss) / self._since
+        if not math.isfinite(mean_loss):
+            raise Tl1benchError(
+                f"The loss became {mean_loss} by iteration {t + 1}: lower the learning rate "
+                "(budget.lr or budget.debias_lr) of this problem."
+            )
+        self.history.append(
+            {
+                "iteration": t + 1,
+                "epoch": (t + 1) / self._schedule.iterations_per_epoch,
+                "phase": "train" if t < self._schedule.penalised else "debias",
+                "train_loss": mean_loss,
+                "penalty_value": float(self._optimizer.penalty_value()),
+                "val_error_pct": error_pct(self._model, self._glance),
+                "nonzero_weights": _nonzero(self._model, self._names),
+                "seconds": self.seconds,
+            }
         )
-        self._done, self._units = done, done.units
-        if done.removed:
-            parameters = dict(self._model.named_parameters())
-            self._optimizer.regroup(done.groups(self._optimizer.groups, parameters))
+        self._loss.zero_()
+        self._since = 0
 
-    def full_state(self) -> dict[str, torch.Tensor]:
-        """Return the weights in their original shapes, cut units being zeros."""
-        state = {name: value.detach() for name, value in self._model.state_dict().items()}
-        if self._done:
-            state = self._done.expand(state)
-        return {
-            name: value.clone(memory_format=torch.contiguous_format)
-            for name, value in state.items()
-        }
+    def go_on(self) -> None:
+        """Let the clock run again."""
+        self._started = self._clock()
 
 
 def _step(
@@ -322,41 +210,6 @@ def _step(
     loss.backward()
     optimizer.step()
     return loss.detach()
-
-
-def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Tensor:
-    """Move each image by its own random (dy, dx) in [−reach, reach]², filling with zeros.
-
-    Parameters
-    ----------
-    x
-        (n, channels, height, width).
-    reach
-        Largest shift in pixels.
-    generator
-        CPU generator of the shifts.
-    """
-    height, width = x.shape[2:]
-    dy, dx = torch.randint(0, 2 * reach + 1, (2, len(x)), generator=generator).to(x.device)
-    windows = functional.pad(x, (reach,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    return windows[torch.arange(len(x), device=x.device), :, dy, dx].contiguous()
-
-
-@torch.no_grad()
-def predictions(model: nn.Module, examples: Examples) -> torch.Tensor:
-    """Return the predicted class of every example, in evaluation mode."""
-    was_training = model.training
-    model.eval()
-    rows = torch.arange(len(examples), device=examples.y.device)
-    classes = [model(examples.batch(r)[0]).argmax(1) for r in rows.split(_EVALUATION_BATCH)]
-    model.train(was_training)
-    return torch.cat(classes)
-
-
-def error_pct(model: nn.Module, examples: Examples) -> float:
-    """Return the share of wrong predictions in percent."""
-    wrong = (predictions(model, examples) != examples.y).sum()
-    return 100.0 * float(wrong) / len(examples)
 
 
 def _nonzero(model: nn.Module, names: tuple[str, ...]) -> int:

@@ -1,0 +1,56 @@
+"""Labelled examples on the training device, and small shifts of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and labels on the training device; the network sees `scale * x`."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    scale: float
+
+    @classmethod
+    def of(
+        cls, x: NDArray[Any], y: NDArray[np.int64], scale: float, device: torch.device
+    ) -> Examples:
+        """Move arrays to `device` once; bytes stay bytes until they are used."""
+        return cls(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), scale)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def first(self, count: int) -> Examples:
+        """Return the first `count` examples, or all if there are fewer."""
+        return Examples(self.x[:count], self.y[:count], self.scale)
+
+    def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return inputs as float32 and labels of the given rows."""
+        return self.x[rows].float().mul_(self.scale), self.y[rows]
+
+
+def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Tensor:
+    """Move each image by its own random (dy, dx) in [−reach, reach]², filling with zeros.
+
+    Parameters
+    ----------
+    x
+        (n, channels, height, width).
+    reach
+        Largest shift in pixels.
+    generator
+        CPU generator of the shifts.
+    """
+    height, width = x.shape[2:]
+    dy, dx = torch.randint(0, 2 * reach + 1, (2, len(x)), generator=generator).to(x.device)
+    windows = functional.pad(x, (reach,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+    return windows[torch.arange(len(x), device=x.device), :, dy, dx].contiguous()
