@@ -44,7 +44,7 @@ def test_the_tables_are_the_files_of_the_folder():
 
 @pytest.mark.parametrize("name", tables.names())
 def test_a_table_is_whole(name, table, tree):
-    for made in plugins.load_module("report/tables", name).make(table, tree.evidence):
+    for made in plugins.load_module("report/tables", name, "table").make(table, tree.evidence):
         assert {len(row) for row in made.rows} == {len(made.header)}
         assert len(made.rows) == len(made.frame)
         assert made.note.endswith((".", ")"))

@@ -7,15 +7,14 @@ IDX files (raw, uncompressed), their digests, and the sources to ask. `fetch` st
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tl1bench import files as _files
+from tl1bench import plugins
 from tl1bench.datasets import _idx
 from tl1bench.datasets._dataset import Dataset, Split, split
 from tl1bench.datasets._recipe import (
@@ -36,14 +35,13 @@ __all__ = ["Dataset", "Split", "fetch", "files", "names", "read", "read_user", "
 
 def names() -> tuple[str, ...]:
     """Every data set in this folder, by the name it has in params.yaml."""
-    modules = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name.replace("_", "-") for name in modules if not name.startswith("_")))
+    return tuple(sorted(name.replace("_", "-") for name in plugins.module_names("datasets")))
 
 
 def _recipe(name: str) -> Recipe:
     if name not in names():
         raise DataError(f"there is no data set '{name}'; choose one of {', '.join(names())}")
-    recipe = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE
+    recipe = plugins.load_module("datasets", name.replace("-", "_"), "data set").RECIPE
     assert isinstance(recipe, Recipe)
     return recipe
 

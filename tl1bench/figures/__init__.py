@@ -16,7 +16,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from tl1bench import plugins
-from tl1bench.errors import ConfigError
 from tl1bench.figures import _style
 from tl1bench.files import atomic_path
 from tl1bench.results.evidence import Evidence
@@ -43,9 +42,7 @@ def load(name: str) -> ModuleType:
     ConfigError
         There is no such file.
     """
-    if name not in names():
-        raise ConfigError(f"There is no figure {name!r}: choose one of {', '.join(names())}.")
-    return plugins.load_module("figures", name)
+    return plugins.load_module("figures", name, "figure")
 
 
 @contextmanager

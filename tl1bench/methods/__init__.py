@@ -29,16 +29,7 @@ def load(name: str, **options: Any) -> Method:
     ConfigError
         There is no such method, or it does not take these options.
     """
-    if name not in names():
-        raise ConfigError(f"there is no method {name!r}; choose one of {', '.join(names())}.")
-    module = plugins.load_module("methods", name)
-    (kind,) = (
-        thing
-        for thing in vars(module).values()
-        if isinstance(thing, type)
-        and issubclass(thing, Method)
-        and thing.__module__ == module.__name__
-    )
+    kind = plugins.load_class("methods", name, "method", Method)  # type: ignore[type-abstract]
     try:
         return kind(**options)
     except TypeError as error:

@@ -11,7 +11,6 @@ from typing import cast
 import pandas as pd
 
 from tl1bench import plugins
-from tl1bench.errors import ConfigError
 
 
 def names() -> tuple[str, ...]:
@@ -27,9 +26,7 @@ def load(name: str) -> ModuleType:
     ConfigError
         There is no such file.
     """
-    if name not in names():
-        raise ConfigError(f"There is no metric {name!r}: choose one of {', '.join(names())}.")
-    return plugins.load_module("metrics", name)
+    return plugins.load_module("metrics", name, "metric")
 
 
 def measure(name: str, table: pd.DataFrame) -> pd.Series[float]:

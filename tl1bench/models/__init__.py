@@ -47,7 +47,7 @@ def build(
     if name.startswith("torchvision/"):
         builder = _torchvision(name.removeprefix("torchvision/"))
     elif name in names():
-        builder = plugins.load_module("models", name).build
+        builder = plugins.load_module("models", name, "network").build
     else:
         known = ", ".join(names())
         raise ConfigError(f"There is no network {name!r}: choose {known} or torchvision/<network>.")

@@ -7,7 +7,6 @@ A module in this folder whose name has no leading underscore is an optimiser and
 from __future__ import annotations
 
 from tl1bench import plugins
-from tl1bench.errors import ConfigError
 from tl1bench.optimizers._base import ProximalOptimizer
 from tl1bench.optimizers.proximal_adam import ProximalAdam
 from tl1bench.optimizers.proximal_sgd import ProximalSGD
@@ -29,14 +28,4 @@ def kind(name: str) -> type[ProximalOptimizer]:
     ConfigError
         There is no such optimiser.
     """
-    if name not in names():
-        raise ConfigError(f"there is no optimizer {name!r}; choose one of {', '.join(names())}.")
-    module = plugins.load_module("optimizers", name)
-    (found,) = (
-        thing
-        for thing in vars(module).values()
-        if isinstance(thing, type)
-        and issubclass(thing, ProximalOptimizer)
-        and thing.__module__ == module.__name__
-    )
-    return found
+    return plugins.load_class("optimizers", name, "optimizer", ProximalOptimizer)  # type: ignore[type-abstract]

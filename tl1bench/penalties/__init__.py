@@ -29,17 +29,7 @@ def kind(name: str) -> type[Penalty]:
     ConfigError
         There is no such penalty.
     """
-    if name not in names():
-        raise ConfigError(f"there is no penalty {name!r}; choose one of {', '.join(names())}.")
-    module = plugins.load_module("penalties", name)
-    (found,) = (
-        thing
-        for thing in vars(module).values()
-        if isinstance(thing, type)
-        and issubclass(thing, Penalty)
-        and thing.__module__ == module.__name__
-    )
-    return found
+    return plugins.load_class("penalties", name, "penalty", Penalty)  # type: ignore[type-abstract]
 
 
 def load(name: str, **hyper: Any) -> Penalty:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
+_C_FILE = re.compile(r"\w+\.c")
+_INCLUDE = re.compile(r'^#include "(\w+\.h)"$', re.MULTILINE)
 
 
 def closure(files: Iterable[Path]) -> tuple[Path, ...]:
     """Return `files` and every module of this package that they import, directly or not.
 
-    Imports under `if TYPE_CHECKING` do not count: they do nothing at run time.
+    A C file that a module names, and the headers that it includes, belong to it. Imports under
+    `if TYPE_CHECKING` do not count: they do nothing at run time.
     """
     found: set[Path] = set()
     queue = [Path(f).resolve() for f in files]
@@ -23,7 +27,7 @@ def closure(files: Iterable[Path]) -> tuple[Path, ...]:
         file = queue.pop()
         if file not in found:
             found.add(file)
-            queue += _imports(file)
+            queue += _imports(file) if file.suffix == ".py" else _included(file)
     return tuple(sorted(found))
 
 
@@ -49,6 +53,8 @@ def file_digest(file: Path) -> str:
 
 
 def _tree_digest(file: Path) -> str:
+    if file.suffix != ".py":
+        return file_digest(file)
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(
@@ -82,5 +88,12 @@ def _imports(file: Path) -> list[Path]:
         if first == _PACKAGE.name:
             base = _PACKAGE.joinpath(*rest)
             paths += [p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()]
+    named = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
+    paths += [file.with_name(n) for n in named if isinstance(n, str) and _C_FILE.fullmatch(n)]
     # The package's own __init__ only names public things; it computes nothing.
     return [p for p in paths if p != _PACKAGE / "__init__.py"]
+
+
+def _included(file: Path) -> list[Path]:
+    found = _INCLUDE.findall(file.read_text(encoding="utf-8"))
+    return [file.with_name(name) for name in found]

@@ -7,22 +7,26 @@ hyper-parameters: a bad one stops the pipeline before it trains.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tl1bench import files, neurons, plugins
-from tl1bench.config import Config, Problem
+from tl1bench.config import Config, Method, Problem
 from tl1bench.errors import CompactionError, ConfigError
 from tl1bench.pipeline import objects, provenance
 
 _PACKAGE = Path(plugins.__file__).parent
-# Finds a network's neurons; what training takes from it is written out for each problem.
-_ANALYSIS = _PACKAGE / "tracing"
+# What a run depends on beside its own penalty, optimiser, network and data.
 _TRAINING = (
     _PACKAGE / "training" / "loop.py",
     _PACKAGE / "pipeline" / "objects.py",
     _PACKAGE / "pipeline" / "loading.py",
 )
+# What cannot change a trained weight: what `tracing` finds and what `datasets` read is written out
+# for each problem (but for the split), and the rest computes nothing.
+_WITHOUT_EFFECT = ("tracing", "datasets", "errors.py", "files.py", "plugins.py", "progress.py")
+_SPLIT = _PACKAGE / "datasets" / "_dataset.py"
 
 
 def run(config: Config) -> None:
@@ -32,46 +36,42 @@ def run(config: Config) -> None:
             objects.penalty(name, method, problem, lam=method.lam[0])
     with files.atomic_path(config.build / "sources") as draft:
         for name, problem in config.problems.items():
-            made_of = provenance.closure(_problem_files(config, problem))
-            model, example = _first(config, problem)
-            try:
-                anatomy = neurons.Anatomy.of(model, example, problem.groups)
-            except (ValueError, CompactionError) as error:
-                raise ConfigError(f"problems.{name}: {error}") from error
-            content = {
-                "code": provenance.code_digest(made_of),
-                "data": files.read_json(config.build / "data" / f"{problem.dataset}.json"),
-            }
-            content["neurons"] = anatomy.to_json()
-            files.write_json(draft / "problems" / f"{name}.json", content)
-        for name, method in config.methods.items():
-            training = [
-                file
-                for file in provenance.closure(
-                    (
-                        plugins.source_file("penalties", method.penalty),
-                        plugins.source_file("optimizers", method.optimizer),
-                        *_TRAINING,
-                    )
-                )
-                if not file.is_relative_to(_ANALYSIS)
-            ]
             files.write_json(
-                draft / "methods" / f"{name}.json", {"code": provenance.code_digest(training)}
+                draft / "problems" / f"{name}.json", _of_problem(config, name, problem)
             )
+        for name, method in config.methods.items():
+            files.write_json(draft / "methods" / f"{name}.json", _of_method(method))
 
 
-def _problem_files(config: Config, problem: Problem) -> list[Path]:
-    made_of = []
+def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
+    """Return the code of the network, what the data are, and the network's neurons."""
+    code = []
     if not problem.network.name.startswith("torchvision/"):
-        made_of.append(plugins.source_file("models", problem.network.name))
-    if config.datasets[problem.dataset].path is None:
-        made_of.append(plugins.source_file("datasets", problem.dataset.replace("-", "_")))
-    return made_of
-
-
-def _first(config: Config, problem: Problem) -> tuple[torch.nn.Module, torch.Tensor]:
-    """Return a problem's network and example inputs of the right shape."""
+        code = _code(plugins.source_file("models", problem.network.name))
     data = files.read_json(config.build / "data" / f"{problem.dataset}.json")
     model = objects.network(problem, data["input_shape"], data["classes"], seed=0)
-    return model, torch.zeros(4, *data["input_shape"])
+    try:
+        anatomy = neurons.Anatomy.of(model, torch.zeros(4, *data["input_shape"]), problem.groups)
+    except (ValueError, CompactionError) as error:
+        raise ConfigError(f"problems.{name}: {error}") from error
+    return {"code": provenance.code_digest(code), "data": data, "neurons": anatomy.to_json()}
+
+
+def _of_method(method: Method) -> dict[str, Any]:
+    """Return the code that trains by the method."""
+    code = _code(
+        plugins.source_file("penalties", method.penalty),
+        plugins.source_file("optimizers", method.optimizer),
+        *_TRAINING,
+    )
+    return {"code": provenance.code_digest(code)}
+
+
+def _code(*roots: Path) -> list[Path]:
+    """Return the files that decide what comes out of `roots`."""
+    return [file for file in provenance.closure(roots) if _has_effect(file)]
+
+
+def _has_effect(file: Path) -> bool:
+    place = file.relative_to(_PACKAGE).parts[0]
+    return place not in _WITHOUT_EFFECT or file == _SPLIT

@@ -29,7 +29,7 @@ def names() -> tuple[str, ...]:
 
 def every(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
     """Return all tables in the order of the page."""
-    made = (plugins.load_module(_FOLDER, name).make(table, evidence) for name in names())
+    made = (plugins.load_module(_FOLDER, name, "table").make(table, evidence) for name in names())
     return tuple(one for of_file in made for one in of_file)
 
 
