@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
+from collections import defaultdict
 
 import pytest
 import torch
@@ -13,7 +15,8 @@ from tl1bench import neurons, optimizers, penalties
 from tl1bench.errors import ConfigError
 
 pytestmark = pytest.mark.parametrize("name", optimizers.names())
-LR = {"proximal_adam": 0.01, "proximal_sgd": 0.1, "rmda": 0.05}
+# Adam moves every weight by its rate, dual averaging by the sum of all rates so far.
+LR = defaultdict(lambda: 0.1, proximal_adam=0.01, rmda=0.05)
 
 
 def build(name, model, example, penalty="integrated_tl1", lam=0.02, **options):
@@ -276,3 +279,9 @@ def test_impossible_requests_say_how_to_mend_them(name, options, told, make_mode
 def test_a_negative_ramp_is_refused(name, make_model, example) -> None:
     with pytest.raises(ConfigError, match="lam_scale"):
         build(name, make_model(), example).lam_scale = -1.0
+
+
+def test_every_argument_has_a_name(name) -> None:
+    arguments = inspect.signature(optimizers.kind(name)).parameters.values()
+    assert all(a.kind is a.POSITIONAL_OR_KEYWORD or a.kind is a.KEYWORD_ONLY for a in arguments)
+    assert {"model", "penalty", "lr", "example_inputs", "groups"} <= {a.name for a in arguments}

