@@ -1,21 +1,27 @@
-"""Proxes with a step for each weight: C against float64 torch."""
+"""Every kernel against its torch twin in float64, and what no kernel may touch."""
 
 from __future__ import annotations
 
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
 import pytest
 import torch
+from checkouts import ROOT
 
 from tl1bench import ProximalAdam, models, penalties
-from tl1bench.kernels import diagonal
+from tl1bench.kernels import build, group_lasso, momentum, tl1
 from tl1bench.neurons import TensorSlice
 from tl1bench.neurons.groups import make_groups
+from tl1bench.neurons.parts import SlicePart, rows_of
 
 needs_a_compiler = pytest.mark.usefixtures("compiler")
 
 
 @pytest.fixture
 def compiler() -> None:
-    if not diagonal.tl1_(torch.zeros(1), torch.ones(1), 1.0, 1.0):
+    if not tl1.shrink_each_(torch.zeros(1), torch.ones(1), 1.0, 1.0):
         pytest.skip("no C compiler here")
 
 
@@ -37,7 +43,7 @@ def test_tl1_is_the_float64_prox_of_every_weight(a: float) -> None:
     z[1] = 0
     expected = penalty.prox(z.double(), step.double())
     x = z.clone()
-    assert diagonal.tl1_(x, step, 0.5, a)
+    assert tl1.shrink_each_(x, step, 0.5, a)
     assert torch.equal(x == 0, expected == 0)
     assert (x.abs() <= z.abs()).all()
     assert torch.equal(x[0], z[0])
@@ -87,8 +93,10 @@ def test_group_lasso_is_the_float64_prox_of_every_group(
         expected = {n: t.clone() for n, t in doubles.items()}
         block.scatter_(expected, wanted)
         found = {n: t.clone() for n, t in tensors.items()}
-        spans = [Span.of(piece, found[piece.tensor]) for piece in slices]
-        assert diagonal.group_lasso_(spans, found, steps, amount)
+        parts = [SlicePart.of(piece, found[piece.tensor]) for piece in slices]
+        rows = [rows_of(part, found[part.piece.tensor]) for part in parts]
+        along = [rows_of(part, steps[part.piece.tensor]) for part in parts]
+        assert group_lasso.shorten_each_(rows, along, block.count, amount)
         for name, x in found.items():
             assert x.isfinite().all()
             assert torch.equal(x == 0, expected[name].float() == 0)
@@ -104,16 +112,142 @@ def test_free_weights_of_a_group_start_newton_above_zero() -> None:
     torch.testing.assert_close(x, z * r / (r + step))
 
 
-def test_what_c_cannot_take_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    w = torch.randn(4, 3)
-    piece = TensorSlice("w", 1, torch.arange(3)[:, None])
-    for x, mode in ((w.double(), "auto"), (w.clone(), "never"), (w.clone()[:, :2], "auto")):
-        monkeypatch.setenv("TL1BENCH_COMPILE", mode)
-        before, step = x.clone(), torch.ones_like(x)
-        assert not diagonal.tl1_(x, step, 1.0, 1.0)
-        if x.shape == w.shape:
-            assert not diagonal.group_lasso_([Span.of(piece, x)], {"w": x}, {"w": step}, 1.0)
-        assert torch.equal(x, before)
+@needs_a_compiler
+@pytest.mark.parametrize("shape", [(1,), (7,), (33, 1), (64, 17), (5, 4, 3, 3)])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+@pytest.mark.parametrize("a", [1e-6, 1e-3, 0.1, 1.0, 1e3, 1e6])
+@pytest.mark.parametrize("tau", [1e-30, 1e-9, 1e-4, 0.3, 1e3, 1e12])
+def test_one_step_is_the_float64_prox_of_every_weight(
+    shape: tuple[int, ...], layout: str, a: float, tau: float
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    threshold = tl1.threshold(a, tau)
+    z = threshold * 10 ** (4 * torch.rand(shape, generator=draw, dtype=torch.float64) - 2)
+    z = (z * torch.randn(shape, generator=draw, dtype=torch.float64).sign()).float()
+    if layout == "channels_last" and z.dim() == 4:
+        z = z.contiguous(memory_format=torch.channels_last)
+    if layout == "transposed" and z.dim() > 1:
+        z = z.transpose(0, 1)
+    x = z.clone()
+    assert x.stride() == z.stride()
+    assert tl1.shrink_(x, a, tau)
+    m = z.double().abs()
+    expected = tl1.prox(m, a, tau)
+    assert torch.equal(x == 0, expected == 0)
+    assert (x.abs() <= z.abs()).all()
+    assert (x * z >= 0).all()
+    ulps = 2 * torch.finfo(torch.float32).eps * m + 1e-5 * (m - expected)
+    assert ((x.abs().double() - expected).abs() <= ulps + 1e-45).all()
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("rows", [1, 2, 8, 37])
+@pytest.mark.parametrize("groups", [1, 3, 10])
+@pytest.mark.parametrize("width", [1, 5, 64, 100])
+@pytest.mark.parametrize("amount", [0.0, 1e-3, 1.0, 1e6])
+def test_one_step_is_the_float64_prox_of_every_group(
+    rows: int, groups: int, width: int, amount: float
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    z = torch.randn(rows, groups * width, generator=draw)
+    z[:, :width] *= 1e-3
+    x, both = z.clone(), z.clone()
+    assert group_lasso.shorten_(x, groups, amount)
+    norm = z.double().view(rows, groups, width).square().sum((0, 2)).sqrt()
+    factor = (1 - amount / norm).clamp_min(0).repeat_interleave(width)
+    torch.testing.assert_close(x.double(), z.double() * factor, rtol=2e-5, atol=2e-6)
+    then = tl1.packed(0.1, 1e-2)
+    assert group_lasso.shorten_(both, groups, amount, then)
+    apart = x.clone()
+    assert tl1.shrink_(apart, 0.1, 1e-2)
+    torch.testing.assert_close(both, apart, rtol=1e-6, atol=1e-7)
+    squares = group_lasso.column_squares(z)
+    torch.testing.assert_close(squares.double(), z.double().square().sum(0), rtol=1e-6, atol=0)
+
+
+class Odd(torch.Tensor):
+    """A tensor whose numbers might lie anywhere."""
+
+
+def unfit() -> dict[str, torch.Tensor]:
+    """Return what no kernel may touch, by what it is."""
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    return {
+        "float64": z.double(),
+        "bfloat16": z.bfloat16(),
+        "integers": torch.ones(6, 4, dtype=torch.int32),
+        "a subclass": z.as_subclass(Odd),
+        "meta": z.to("meta"),
+        "sparse": z.to_sparse(),
+        "expanded": z[:1].expand(6, 4),
+        "strided": torch.randn(6, 8)[:, ::2],
+        "empty": torch.empty(0, 4),
+    }
+
+
+@pytest.mark.parametrize("what", unfit())
+def test_no_kernel_touches_what_is_no_plain_dense_tensor(what: str) -> None:
+    z = unfit()[what]
+    before = z.clone() if what != "meta" else None
+    good = torch.randn(6, 4)
+    then = tl1.packed(0.1, 1e-2)
+    assert not tl1.shrink_(z, 0.1, 1e-2)
+    assert not tl1.shrink_each_(z, torch.ones(6, 4), 1.0, 0.1)
+    assert not tl1.shrink_each_(good, z, 1.0, 0.1)
+    assert not group_lasso.shorten_(z, 2, 0.1, then)
+    assert not group_lasso.scale_(z, torch.ones(2), then)
+    assert not group_lasso.shorten_each_([z], [torch.ones(6, 4)], 2, 0.1)
+    assert not group_lasso.shorten_each_([good], [z], 2, 0.1)
+    assert group_lasso.column_squares(z) is None
+    large = z if what in ("sparse", "meta", "empty") else z.repeat(3000, 4)
+    assert not momentum.averaged_step_(large, large, large, 0.1, 0.1) or what in FITS_WHEN_COPIED
+    if before is not None and what != "sparse":
+        assert torch.equal(z, before)
+
+
+# Repeating makes an ordinary tensor of them.
+FITS_WHEN_COPIED = ("expanded", "strided")
+
+
+@pytest.mark.parametrize("mode", ["never", "auto"])
+def test_without_a_compiler_nothing_is_done(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TL1BENCH_COMPILE", mode)
+    w = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    x = w.clone()
+    done = [
+        tl1.shrink_(x, 0.1, 1e-2),
+        tl1.shrink_each_(x, torch.ones_like(x), 1e-2, 0.1),
+        group_lasso.shorten_(x, 2, 1e-2),
+        group_lasso.shorten_each_([x], [torch.ones_like(x)], 2, 1e-2),
+        group_lasso.scale_(x, torch.full((2,), 0.5), tl1.packed(0.1, 1e-2)),
+    ]
+    assert len(set(done)) == 1
+    assert torch.equal(x, w) == (not done[0])
+    assert not (mode == "never" and done[0])
+
+
+def test_float32_leaves_to_float64_what_its_constants_cannot_hold() -> None:
+    for a, tau in ((1.0, 0.0), (1.0, 1e37), (1e-6, 1e37)):
+        x = torch.tensor([1.0, -2.0])
+        assert tl1.packed(a, tau) is None
+        assert not tl1.shrink_(x, a, tau)
+
+
+def test_the_sources_are_part_of_the_package() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = settings["tool"]["setuptools"]["package-data"]["tl1bench"]
+    folder = Path(build.__file__).parent
+    sources = [f for f in folder.iterdir() if f.suffix in (".c", ".h")]
+    assert sources
+    for file in sources:
+        assert any(fnmatch(f"kernels/{file.name}", pattern) for pattern in patterns), file.name
+
+
+def test_headers_are_put_in_where_they_are_included() -> None:
+    text = build.source("tl1.c")
+    assert '#include "' not in text
+    assert "tl1_point" in text
+    assert "#include <math.h>" in text
 
 
 @pytest.mark.parametrize("name", ["l1", "tl1", "group_lasso", "integrated_tl1"])

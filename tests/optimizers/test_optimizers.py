@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tl1bench import optimizers, penalties
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers import ProximalSGD, proximal_sgd
+from tl1bench.kernels import momentum as in_one_pass
+from tl1bench.optimizers import ProximalSGD
 
 
 class Scale(nn.Module):
@@ -86,7 +87,7 @@ def test_large_weights_move_in_one_pass_as_small_ones_do_in_two(
         layout = torch.contiguous_format
 
     def run(large: int) -> Tensor:
-        monkeypatch.setattr(proximal_sgd, "LARGE", large)
+        monkeypatch.setattr(in_one_pass, "LARGE", large)
         draw = torch.Generator().manual_seed(0)
         start = torch.randn(shape, generator=draw).to(memory_format=layout)
         p = nn.Parameter(start)

@@ -1,4 +1,4 @@
-"""Norms of groups are taken in place, in C where a compiler is found and in torch elsewhere."""
+"""Proxes act where the weights lie, in one pass or one after the other, to the same effect."""
 
 from __future__ import annotations
 
@@ -9,86 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from tl1bench import ProximalSGD, models, neurons, penalties
-from tl1bench.neurons import TensorSlice
-from tl1bench.neurons.groups import make_groups
-from tl1bench.neurons.parts import Span, column_squares, group_lasso_
-from tl1bench.optimizers import _base
-from tl1bench.optimizers._places import BlockThenWeights
+from tl1bench import ProximalAdam, ProximalSGD, models, neurons, penalties
+from tl1bench.optimizers import _places
+from tl1bench.optimizers._places import FusedPlace
 from tl1bench.penalties.group_lasso import GroupLasso
-
-
-@pytest.mark.parametrize("mode", ["never", "auto"])
-@pytest.mark.parametrize("shape", [(1, 1), (300, 784), (7, 3)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_column_squares_agree_with_float64(
-    mode: str, shape: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TL1BENCH_COMPILE", mode)
-    w = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
-    found = column_squares(w)
-    assert found.dtype == dtype
-    torch.testing.assert_close(found.double(), w.double().square().sum(0), rtol=1e-6, atol=0)
-
+from tl1bench.penalties.tl1 import TransformedL1
 
 LAYOUTS = {
     "contiguous": torch.contiguous_format,
     "channels_last": torch.channels_last,
 }
-
-
-@pytest.mark.parametrize("mode", ["never", "auto"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(
-    ("dim", "index", "blocks", "flat"),
-    [
-        (0, torch.arange(12)[:, None], 1, False),
-        (0, torch.tensor([[11, 0], [3, 4]]), 1, False),
-        (1, torch.arange(6)[:, None], 1, False),
-        (1, torch.arange(6).view(3, 2), 1, False),
-        (1, torch.tensor([[5], [1]]), 1, False),
-        (1, torch.arange(12)[:, None], 2, False),
-        (1, torch.tensor([[9], [2], [0]]), 2, False),
-        (1, torch.arange(54)[:, None], 1, True),
-    ],
-    ids=["rows", "some rows", "columns", "flattened", "some columns", "grouped", "some grouped",
-         "as coded"],
-)  # fmt: skip
-def test_a_span_reduces_and_scales_what_gathering_would(
-    mode: str,
-    layout: str,
-    dtype: torch.dtype,
-    dim: int,
-    index: torch.Tensor,
-    blocks: int,
-    flat: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("TL1BENCH_COMPILE", mode)
-    generator = torch.Generator().manual_seed(0)
-    w = torch.randn(12, 6, 3, 3, generator=generator, dtype=dtype)
-    w = w.contiguous(memory_format=LAYOUTS[layout])
-    piece = TensorSlice("w", dim, index, blocks, flat)
-    block = make_groups(0, 1, [piece], {"w": w.shape})
-    gathered = block.gather({"w": w})
-    span = Span.of(piece, w)
-    torch.testing.assert_close(span.squares(w), gathered.square().sum(1), rtol=2e-6, atol=0)
-    shorter, amount = w.clone(), float(gathered.norm(dim=1).median())
-    if group_lasso_(span, shorter, amount):
-        wanted = penalties.load("group_lasso", lam=amount, group_scale="one").prox(gathered, 1.0)
-        expected = w.clone()
-        block.scatter_({"w": expected}, wanted)
-        torch.testing.assert_close(shorter, expected, rtol=1e-5, atol=1e-6)
-        assert mode == "auto"
-    else:
-        assert torch.equal(shorter, w)
-        assert mode == "never" or dtype == torch.float64 or flat or blocks > 1 or not span.whole
-    factor = torch.rand(len(index), generator=generator, dtype=dtype)
-    expected = w.clone()
-    block.scatter_({"w": expected}, gathered * factor[:, None])
-    span.scale_(w, factor)
-    torch.testing.assert_close(w, expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("mode", ["never", "auto"])
@@ -133,9 +63,9 @@ def test_groups_and_weights_in_one_pass_as_one_after_the_other(
         return optimizer, dict(model.named_parameters())
 
     optimizer, found = trained()
-    assert together == any(isinstance(p, BlockThenWeights) for _, _, p in optimizer._operations)
+    assert together == any(isinstance(p, FusedPlace) for _, _, p in optimizer._operations)
     value = optimizer.penalty_value()
-    monkeypatch.setattr(_base, "joined", list)
+    monkeypatch.setattr(_places, "fused", list)
     apart, expected = trained()
     torch.testing.assert_close(value, apart.penalty_value())
     zeros = 0
@@ -178,7 +108,36 @@ def test_what_derives_from_group_lasso_keeps_its_own_prox() -> None:
     assert torch.equal(model[2].weight, before / 2)
 
 
-def test_a_tensor_without_elements_is_left_to_torch() -> None:
-    w = torch.empty(0, 5)
-    span = Span.of(TensorSlice("w", 0, torch.empty(0, 1, dtype=torch.long), 1, False), w)
-    assert not group_lasso_(span, w, 1.0)
+@dataclass(frozen=True, kw_only=True)
+class Keeping(TransformedL1):
+    """Every weight stays."""
+
+    def shrink(self, m: torch.Tensor, step: Any) -> torch.Tensor:  # noqa: ARG002
+        """Return `m`."""
+        return m
+
+    def prox(self, z: torch.Tensor, step: Any, scale: Any = None) -> torch.Tensor:  # noqa: ARG002
+        """Return `z`."""
+        return z.clone()
+
+
+@pytest.mark.parametrize("kind", [ProximalSGD, ProximalAdam])
+def test_what_derives_from_transformed_l1_keeps_its_own_prox(kind: Any) -> None:
+    weight = nn.Parameter(torch.full((3, 4), 1e-6))
+    optimizer = kind([weight], Keeping(lam=1.0), lr=0.1)
+    weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    assert torch.equal(weight, torch.full((3, 4), 1e-6))
+
+
+def test_another_formula_loses_kernels_and_fusion_and_the_same_one_keeps_them() -> None:
+    assert Halving.fuses == Keeping.fuses == ""
+    assert GroupLasso.fuses == TransformedL1.fuses != ""
+    assert Keeping(lam=1.0).packed(0.1, 1.0) is None
+
+    @dataclass(frozen=True, kw_only=True)
+    class Renamed(TransformedL1):
+        """The same."""
+
+    assert Renamed.fuses == TransformedL1.fuses
+    assert Renamed(lam=1.0).packed(0.1, 1.0) is not None

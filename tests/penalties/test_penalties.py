@@ -12,6 +12,7 @@ import torch
 from tl1bench import penalties
 from tl1bench.errors import ConfigError
 
+
 def test_every_penalty_file_is_found() -> None:
     folder = Path(penalties.__file__).parent
     files = sorted(f.stem for f in folder.glob("[!_]*.py"))
