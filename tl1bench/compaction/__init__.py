@@ -4,7 +4,7 @@
 operations, `decide` says which stay, `emit` writes the smaller network, `report` what was done.
 """
 
-from tl1bench.compaction.compact import Compacted, Compactor, compact, load_compacted
+from tl1bench.compaction.compactor import Compacted, Compactor, compact, load_compacted
 from tl1bench.compaction.report import LayerReport, Report
 
 __all__ = ["Compacted", "Compactor", "LayerReport", "Report", "compact", "load_compacted"]

@@ -12,7 +12,7 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow
 from tl1bench.tracing.graph import op_name, shape_of
-from tl1bench.tracing.rules.affine import Site
+from tl1bench.tracing.rules._site import Site
 from tl1bench.tracing.writer import Emitter
 
 
@@ -133,7 +133,7 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, written: set[str
 
 
 def _sites(state: Analysis) -> list[tuple[fx.Node, Site]]:
-    return [(n, s) for n in state.traced.calls if isinstance(s := state.notes.get(n), Site)]
+    return [(n, s) for n in state.traced.calls if (s := state.plan(n, Site)) is not None]
 
 
 def _layer(

@@ -186,9 +186,8 @@ def item(w: Writer, node: fx.Node) -> None:
         raise Unsupported
     found = range_of(node) if op_name(owner) in SPLITS else None
     if found is not None:
-        source, dim, start, stop, step = found
-        ends = [w.integers([v]) for v in (start, stop, dim, step)]
-        w.emit(node, "Slice", [w.name(source), *ends])
+        ends = [w.integers([v]) for v in (found.start, found.stop, found.dim, found.step)]
+        w.emit(node, "Slice", [w.name(found.source), *ends])
     elif node.args[1] == 0:
         w.names[node] = w.name(owner)
     else:

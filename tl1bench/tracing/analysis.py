@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, fx
 
 from tl1bench.tracing.channels import Channels, Flow, Ints, flow
 from tl1bench.tracing.graph import Traced, shape_of
+
+Plan = TypeVar("Plan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Analysis:
         self.channels = Channels()
         self.flows: dict[fx.Node, Flow] = {}
         self.opaque: list[fx.Node] = []
-        self.notes: dict[fx.Node, Any] = {}
+        self._plans: dict[fx.Node, object] = {}
         self._passed: set[fx.Node] = set()
         self._views: dict[tuple[fx.Node, int], Flow] = {}
         self._sites: dict[tuple[fx.Node, str], Ints] = {}
@@ -38,6 +40,15 @@ class Analysis:
                 ids = self.channels.fresh(shape_of(node)[axis])
                 self.flows[node] = flow(axis, ids)
                 self.pin(node, "network input")
+
+    def note(self, node: fx.Node, plan: object) -> None:
+        """Keep what the rule of a call has read, for its later passes."""
+        self._plans[node] = plan
+
+    def plan(self, node: fx.Node, kind: type[Plan]) -> Plan | None:
+        """Return what was noted for a call; None when there is nothing of that kind."""
+        found = self._plans.get(node)
+        return found if isinstance(found, kind) else None
 
     def tensor(self, node: Any) -> Tensor | None:
         """Return the known tensor behind an argument; None for what depends on an input."""

@@ -1,4 +1,7 @@
-"""Writing the compact network: a new graph, sliced tensors under their old names."""
+"""The ledger of the compact network: a new graph, sliced tensors under their old names.
+
+It knows no rule: who writes a network goes through the calls and enters what each became.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,7 @@ from torch.utils import _pytree as pytree
 from tl1bench.tracing.analysis import Analysis, Virtual
 from tl1bench.tracing.channels import Bools, Flow, Ints
 from tl1bench.tracing.graph import is_batch
-from tl1bench.tracing.rules import rule_of
-from tl1bench.tracing.rules.affine import Site
-from tl1bench.tracing.weights import Adapted, Gather, adapt
+from tl1bench.tracing.sliced import Gather, SlicedLayer
 
 
 class Emitter:
@@ -24,18 +25,23 @@ class Emitter:
         self.state, self.keep, self.folding, self.gather = state, keep, folding, gather
         self.graph = fx.Graph()
         self.root = nn.Module()
-        self.layers: dict[fx.Node, Adapted] = {}
+        self.layers: dict[fx.Node, SlicedLayer] = {}
         self._written: dict[fx.Node, fx.Node | None] = {}
         self._tensors: dict[str, tuple[fx.Node, Tensor]] = {}
         self._batch: fx.Node | None = None
 
-    def run(self) -> fx.GraphModule:
-        """Write every call in order, drop what no output needs, and return the module."""
-        traced = self.state.traced
-        for node in traced.inputs:
+    def enter_inputs(self) -> None:
+        """Write the inputs of the network."""
+        for node in self.state.traced.inputs:
             self._written[node] = self.graph.placeholder(str(node.target))
-        for node in traced.calls:
-            self._written[node] = rule_of(node).emit(node, self)
+
+    def enter(self, node: fx.Node, written: fx.Node | None) -> None:
+        """Take down what a call has become; None when nothing of it is left."""
+        self._written[node] = written
+
+    def close(self) -> fx.GraphModule:
+        """Write the outputs, drop what none of them needs, and return the module."""
+        traced = self.state.traced
         outputs = [self._output(o) for o in traced.outputs]
         self.graph.output(pytree.tree_unflatten(outputs, traced.out_spec))
         self.graph.eliminate_dead_code()
@@ -106,7 +112,7 @@ class Emitter:
         if len(order) > 1 and np.array_equal(order, np.arange(order[0], order[-1] + 1)):
             start, stop = int(order[0]), int(order[-1]) + 1
             return self.write(torch.ops.aten.slice.Tensor, node, (source, axis, start, stop, 1))
-        index = self._register(f"{node.name}_index", torch.from_numpy(order.copy()), False)
+        index = self.index(node, order)
         return self.write(torch.ops.aten.index_select.default, node, (source, axis, index))
 
     def kept(self, known: Flow) -> Ints:
@@ -140,6 +146,10 @@ class Emitter:
         own = "bias" if last == "weight" else f"{last}_bias"
         return self._register(f"{stem}.{own}" if stem else own, tensor, True)
 
+    def index(self, node: fx.Node, order: Ints) -> fx.Node:
+        """Keep the index that a selection for `node` takes."""
+        return self._register(f"{node.name}_index", torch.from_numpy(order.copy()), False)
+
     def _register(self, name: str, tensor: Tensor, learnt: bool) -> fx.Node:
         stem, number = name, 0
         while name in self._tensors:
@@ -154,48 +164,11 @@ class Emitter:
         self._tensors[name] = (node, tensor)
         return node
 
-    def affine(self, node: fx.Node, site: Site, name: str) -> fx.Node | None:
-        """Write a convolution, linear layer or matrix product with what is left of its weights."""
-        source = self.value(site.source)
-        if source is None or not self.keep[self.state.flows[node].ids].any():
-            return None
-        left = adapt(node, site, self.state, self.keep, self.folding, self.gather)
-        self.layers[node] = left
-        if left.gather is not None:
-            index = self._register(f"{node.name}_index", torch.from_numpy(left.gather), False)
-            source = self.graph.call_function(
-                torch.ops.aten.index_select.default, (source, site.axis, index)
-            )
-        weight = self.tensor(site.matrix, left.weight)
-        bias = None
-        if left.bias is not None:
-            bias = (self.bias(site.matrix, left.bias) if site.bias is None
-                    else self.tensor(site.bias, left.bias))  # fmt: skip
-        if name in ("mm", "matmul", "addmm"):
-            product = self.write(torch.ops.aten.matmul.default, node, (source, weight))
-            return product if bias is None else self.graph.call_function(
-                torch.ops.aten.add.Tensor, (product, bias))  # fmt: skip
-        arguments = _positional(node)
-        arguments.update(input=source, weight=weight, bias=bias)
-        if "groups" in arguments:
-            arguments["groups"] = left.groups
-        return self.write(node.target, node, tuple(arguments.values()))
-
-
-def _positional(node: fx.Node) -> dict[str, Any]:
-    schema = node.target._schema  # type: ignore[union-attr]
-    given = {
-        **dict(zip((a.name for a in schema.arguments), node.args, strict=False)),
-        **node.kwargs,
-    }
-    last = max(i for i, a in enumerate(schema.arguments) if a.name in given or a.name == "bias")
-    return {a.name: given.get(a.name, a.default_value) for a in schema.arguments[: last + 1]}
-
 
 def _origin(node: fx.Node, state: Analysis) -> fx.Node:
-    note = state.notes.get(node)
-    if isinstance(note, Virtual):
-        return note.origin
+    virtual = state.plan(node, Virtual)
+    if virtual is not None:
+        return virtual.origin
     assert isinstance(node.args[0], fx.Node)
     return node.args[0]
 

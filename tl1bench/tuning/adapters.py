@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor, fx, nn
 
-from tl1bench.compaction.compact import Compacted, given, size, write
+from tl1bench.compaction.compactor import Compacted, given, size, write
 from tl1bench.compaction.decide import decide
 from tl1bench.errors import CompactionError
 from tl1bench.tracing.analysis import Analysis, analyse
 from tl1bench.tracing.channels import Bools, Ints
 from tl1bench.tracing.graph import Traced, op_name, trace
 from tl1bench.tracing.rules import rule_of
-from tl1bench.tracing.rules.affine import Site
+from tl1bench.tracing.rules._site import Site
+from tl1bench.tracing.rules._weights import live_columns
 from tl1bench.tracing.rules.expand import widen
-from tl1bench.tracing.weights import live_columns
 
 _LAYERS = ("conv1d", "conv2d", "conv3d", "linear")
 _NORMS = ("batch_norm", "_native_batch_norm_legit_no_training", "getitem")
@@ -183,8 +183,8 @@ def _sites(state: Analysis) -> dict[str, tuple[fx.Node, Site]]:
     """Every layer with weights by the name of its weight, where one call alone uses it."""
     found: dict[str, tuple[fx.Node, Site]] = {}
     for node in state.traced.calls:
-        site = state.notes.get(node)
-        if isinstance(site, Site) and not site.shared:
+        site = state.plan(node, Site)
+        if site is not None and not site.shared:
             name = state.traced.names.get(site.matrix, site.matrix.name)
             found[name.removesuffix(".weight")] = (node, site)
     return found

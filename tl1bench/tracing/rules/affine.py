@@ -2,111 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import fx
 
+from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints, flow
-from tl1bench.tracing.rules.base import Rule
-from tl1bench.tracing.rules.form import choose_representative, equalise
+from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._form import choose_representative, equalise
+from tl1bench.tracing.rules._site import PRODUCTS, Site, normal_form
+from tl1bench.tracing.rules._weights import slice_layer
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
-
-if TYPE_CHECKING:
-    from tl1bench.tracing.writer import Emitter
-
-
-@dataclass(frozen=True, eq=False)
-class Site:
-    """One affine call in normal form: out[o] = Σ_i weight[o, i] ∗ in[i] + bias[o].
-
-    `weight` is (groups, outputs a group, inputs a group, positions), a view of the stored tensor.
-    `border`: some output positions see fewer input positions than others (zero padding), so a
-    constant input does not give a constant output.
-    """
-
-    source: fx.Node
-    matrix: fx.Node
-    bias: fx.Node | None
-    weight: Tensor
-    groups: int
-    border: bool
-    out_dim: int
-    in_dim: int
-    axis: int
-    nonzero: Bools
-    shared: bool
-    convolution: bool
-
-    @property
-    def depthwise(self) -> bool:
-        """One input channel a group."""
-        return self.groups > 1 and self.weight.shape[2] == 1
-
-
-def normal_form(node: fx.Node, name: str, state: Analysis) -> Site | None:
-    """Read the call; None when its weights depend on the input or its layout is unusual."""
-    arguments = _arguments(node)
-    source, matrix, bias = arguments["input"], arguments["weight"], arguments.get("bias")
-    if state.tensor(source) is not None:
-        return None
-    stored, offset = state.tensor(matrix), state.tensor(bias)
-    if stored is None or (bias is not None and offset is None):
-        return None
-    ndim = node.meta["val"].dim()
-    groups, border, out_dim, in_dim, axis = 1, False, 0, 1, 1
-    if name.startswith("conv"):
-        if ndim != stored.dim():
-            return None
-        groups = int(arguments.get("groups") or 1)
-        border = _has_border(name, stored, arguments)
-        out_dim, in_dim = (1, 0) if name.startswith("conv_transpose") else (0, 1)
-    else:
-        axis = ndim - 1
-        out_dim, in_dim = (0, 1) if name == "linear" else (1, 0)
-        if stored.dim() != 2 or ndim < 2 or source.meta["val"].dim() != ndim:
-            return None
-        if offset is not None and offset.dim() != 1:
-            return None
-    if out_dim == 0:
-        weight = stored.unflatten(0, (groups, -1)).flatten(3) if stored.dim() > 2 else stored[None]
-    else:
-        weight = stored.unflatten(0, (groups, -1)).transpose(1, 2)
-        weight = weight.flatten(3) if stored.dim() > 2 else weight
-    weight = weight if weight.dim() == 4 else weight.unsqueeze(-1)
-    return Site(
-        source, matrix, bias, weight, groups, border, out_dim, in_dim, axis,
-        (weight != 0).any(dim=-1).numpy(), state.shared(matrix),
-        name.startswith("conv"),
-    )  # fmt: skip
-
-
-def _arguments(node: fx.Node) -> dict[str, Any]:
-    schema = node.target._schema  # type: ignore[union-attr]
-    found = {a.name: v for a, v in zip(schema.arguments, node.args, strict=False)}
-    found.update(node.kwargs)
-    if schema.name in ("aten::mm", "aten::matmul", "aten::addmm"):
-        pair = ("mat1", "mat2") if schema.name == "aten::addmm" else tuple(found)[:2]
-        bias = found.get("self") if schema.name == "aten::addmm" else None
-        if found.get("alpha", 1) != 1 or found.get("beta", 1) != 1:
-            bias = found["mat1"]
-        return {"input": found[pair[0]], "weight": found[pair[1]], "bias": bias}
-    return found
-
-
-def _has_border(name: str, weight: Tensor, arguments: dict[str, Any]) -> bool:
-    if name.startswith("conv_transpose"):
-        return True
-    padding = arguments.get("padding", 0)
-    if padding == "same":
-        return any(size > 1 for size in weight.shape[2:])
-    if padding == "valid":
-        return False
-    return any(padding) if isinstance(padding, (list, tuple)) else bool(padding)
+from tl1bench.tracing.writer import Emitter
 
 
 class Affine(Rule):
@@ -120,7 +31,7 @@ class Affine(Rule):
         site = normal_form(node, self.name, state)
         if site is None:
             return OPAQUE.forward(node, state)
-        state.notes[node] = site
+        state.note(node, site)
         source = state.along(site.source, site.axis)
         groups, rows, columns, _ = site.weight.shape
         out_dim_size = groups * rows
@@ -148,7 +59,7 @@ class Affine(Rule):
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Mark inputs to which a needed row gives a non-zero weight."""
-        site = state.notes.get(node)
+        site = state.plan(node, Site)
         if site is None:
             OPAQUE.backward(node, state)
             return
@@ -159,7 +70,7 @@ class Affine(Rule):
 
     def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
         """Keep a representative of the constants at a border, equal groups, and no empty layer."""
-        site = state.notes.get(node)
+        site = state.plan(node, Site)
         if site is None:
             return []
         source, result = state.along(site.source, site.axis), state.flows[node]
@@ -191,7 +102,7 @@ class Affine(Rule):
 
     def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
         """Rows and bias are produced, columns are consumed."""
-        site = state.notes.get(node)
+        site = state.plan(node, Site)
         if site is None:
             return []
         source, result = state.along(site.source, site.axis), state.flows[node]
@@ -213,9 +124,45 @@ class Affine(Rule):
         return found
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
-        """Write the call with the weights that are left."""
-        site = out.state.notes.get(node)
-        return out.copy(node) if site is None else out.affine(node, site, self.name)
+        """Write the call with what is left of its weights."""
+        site = out.state.plan(node, Site)
+        if site is None:
+            return out.copy(node)
+        source = out.value(site.source)
+        if source is None or not out.keep[out.state.flows[node].ids].any():
+            return None
+        left = slice_layer(node, site, out)
+        out.layers[node] = left
+        if left.gather is not None:
+            index = out.index(node, left.gather)
+            source = out.graph.call_function(
+                torch.ops.aten.index_select.default, (source, site.axis, index)
+            )
+        weight = out.tensor(site.matrix, left.weight)
+        bias = None
+        if left.bias is not None:
+            bias = (out.bias(site.matrix, left.bias) if site.bias is None
+                    else out.tensor(site.bias, left.bias))  # fmt: skip
+        return self._written(node, out, source, weight, bias, left.groups)
+
+    def _written(
+        self,
+        node: fx.Node,
+        out: Emitter,
+        source: fx.Node,
+        weight: fx.Node,
+        bias: fx.Node | None,
+        groups: int,
+    ) -> fx.Node:
+        if self.name in PRODUCTS:
+            product = out.write(torch.ops.aten.matmul.default, node, (source, weight))
+            return product if bias is None else out.graph.call_function(
+                torch.ops.aten.add.Tensor, (product, bias))  # fmt: skip
+        given = arguments.positional(node, "bias")
+        given.update(input=source, weight=weight, bias=bias)
+        if "groups" in given:
+            given["groups"] = groups
+        return out.write(node.target, node, tuple(given.values()))
 
 
 def _numpy(state: Analysis, node: fx.Node) -> Any:

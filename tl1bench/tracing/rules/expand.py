@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Flow, flow
-from tl1bench.tracing.rules.base import Rule
-
-if TYPE_CHECKING:
-    from tl1bench.tracing.writer import Emitter
+from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.writer import Emitter
 
 
 def widen(branch: Tensor) -> Tensor:
@@ -73,4 +69,5 @@ class Expand(Rule):
         )
 
 
-EXPAND = Expand()
+OPS: dict[str, Rule] = {}
+FUNCTIONS = {widen: Expand()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +12,11 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis, Virtual
 from tl1bench.tracing.channels import Flow, Ints, flow
 from tl1bench.tracing.graph import is_batch, op_name, shape_of
-from tl1bench.tracing.rules.base import Rule
+from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
+from tl1bench.tracing.writer import Emitter
 
-if TYPE_CHECKING:
-    from tl1bench.tracing.writer import Emitter
+_VIEWS = ("view", "reshape", "_unsafe_view")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +25,16 @@ class Joined:
 
     origin: fx.Node
     order: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a call rearranges: `table` has for every number the channel of `origin` that it is of."""
+
+    origin: fx.Node
+    channels: Flow
+    table: Ints
+    virtual: bool
 
 
 class Layout(Rule):
@@ -37,37 +47,43 @@ class Layout(Rule):
 
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
         """Rearrange an array of channel positions as the call does; read the axis off."""
-        source_node = node.args[0]
-        if not isinstance(source_node, fx.Node):
+        source = _source(node, state)
+        if source is None:
             return OPAQUE.forward(node, state)
-        virtual = state.notes.get(source_node)
-        if isinstance(virtual, Virtual):
-            origin, source, table = virtual.origin, state.flows[virtual.origin], virtual.table
-        else:
-            origin, found = source_node, state.flows.get(source_node)
-            if found is None:
-                return OPAQUE.forward(node, state)
-            source = found
-            table = _spread(np.arange(len(source.ids)), source.axis, shape_of(source_node))
-        moved = _rearrange(node, table)
-        if moved is None or moved.shape[0] != table.shape[0]:
-            return self._give_up(node, state, origin)
+        moved = _rearrange(node, source.table)
+        if moved is None or moved.shape[0] != source.table.shape[0]:
+            return self._give_up(node, state, source.origin)
         axes = [a for a in range(moved.ndim) if (moved != moved.take([0], axis=a)).any()]
-        if len(axes) > 1 or (len(axes) == 1 and axes[0] == 0):
-            channels_only = len(axes) == 2 and 0 not in axes
-            if not channels_only or state.channels.all_forced(source.ids):
-                return self._give_up(node, state, origin)
-            state.notes[node] = Virtual(origin, moved)
+        if len(axes) > 1 or axes == [0]:
+            pinned = state.channels.all_forced(source.channels.ids)
+            if len(axes) != 2 or 0 in axes or pinned:
+                return self._give_up(node, state, source.origin)
+            state.note(node, Virtual(source.origin, moved))
             return None
-        axis = axes[0] if axes else min(source.axis, moved.ndim - 1)
+        axis = axes[0] if axes else min(source.channels.axis, moved.ndim - 1)
         order = moved[tuple(slice(None) if a == axis else 0 for a in range(moved.ndim))]
-        if isinstance(virtual, Virtual) or op_name(node) == "channel_shuffle":
-            state.notes[node] = Joined(origin, order)
-        elif state.channels.all_forced(source.ids) and len(order) != len(source.ids):
+        return self._joined(node, state, source, axis, order)
+
+    def _joined(
+        self, node: fx.Node, state: Analysis, source: Source, axis: int, order: Ints
+    ) -> Flow:
+        known = source.channels
+        if source.virtual or op_name(node) == "channel_shuffle":
+            state.note(node, Joined(source.origin, self.shuffled(order)))
+        elif state.channels.all_forced(known.ids) and len(order) != len(known.ids):
             # A flattened image: every pixel is an input of its own.
-            state.pin(source_node, "network input")
+            state.pin(source.origin, "network input")
             return state.free(node, axis, "network input")
-        return flow(axis, source.ids[order], source.const[order])
+        order = self.flattened(order, len(known.ids))
+        return flow(axis, known.ids[order], known.const[order])
+
+    def shuffled(self, order: Ints) -> Ints:
+        """Return the channel of each position behind a shuffle."""
+        return order
+
+    def flattened(self, order: Ints, count: int) -> Ints:  # noqa: ARG002
+        """Return the channel, of `count`, of each position of the result."""
+        return order
 
     @staticmethod
     def _give_up(node: fx.Node, state: Analysis, origin: fx.Node) -> Flow | None:
@@ -76,47 +92,32 @@ class Layout(Rule):
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the channel that every needed position came from."""
-        note, result = state.notes.get(node), state.flows.get(node)
+        result, joined = state.flows.get(node), state.plan(node, Joined)
         if result is None or not isinstance(node.args[0], fx.Node):
             return
-        if isinstance(note, Joined):
-            source = state.flows[note.origin]
-        else:
-            found = state.flows.get(node.args[0])
-            if found is None:
-                return
-            source = found
-        source.use(np.isin(source.ids, result.ids[result.needed]))
+        source = state.flows.get(joined.origin if joined else node.args[0])
+        if source is not None:
+            source.use(np.isin(source.ids, result.ids[result.needed]))
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with the sizes that are left."""
-        note, result = out.state.notes.get(node), out.state.flows.get(node)
-        if isinstance(note, Joined) and result is not None:
-            return self._select(node, note.origin, note.order, result, out)
-        if isinstance(note, Virtual):
+        joined, result = out.state.plan(node, Joined), out.state.flows.get(node)
+        if joined is not None and result is not None:
+            return self._select(node, joined, result, out)
+        if out.state.plan(node, Virtual) is not None:
             return out.deferred(node)
         source = out.value(node.args[0])
-        if source is None or op_name(node) not in ("view", "reshape", "_unsafe_view"):
+        if source is None or op_name(node) not in _VIEWS:
             return out.copy(node)
         # `reshape`, because a `contiguous` before the view is not written.
         target = torch.ops.aten.reshape.default
         if result is None or len(out.kept(result)) == len(result.ids):
             return out.write(target, node, (source, out.argument(node.args[1])))
-        sizes: list[Any] = []
-        for place, size in enumerate(node.meta["val"].shape):
-            if place == result.axis:
-                sizes.append(len(out.kept(result)))
-            elif is_batch(size):
-                sizes.append(out.batch())
-            else:
-                sizes.append(size if isinstance(size, int) else out.argument(node.args[1][place]))  # type: ignore[index]
-        return out.write(target, node, (source, sizes))
+        return out.write(target, node, (source, _sizes(node, result, out)))
 
     @staticmethod
-    def _select(
-        node: fx.Node, origin: fx.Node, order: Ints, result: Flow, out: Emitter
-    ) -> fx.Node | None:
-        source, whole = out.value(origin), out.value(node.args[0])
+    def _select(node: fx.Node, joined: Joined, result: Flow, out: Emitter) -> fx.Node | None:
+        source, whole = out.value(joined.origin), out.value(node.args[0])
         kept = out.kept(result)
         if len(kept) == len(result.ids) and whole is not None:
             if op_name(node) == "channel_shuffle":
@@ -125,9 +126,36 @@ class Layout(Rule):
             return out.write(target, node, (whole, out.argument(node.args[1])))
         if source is None or not len(kept):
             return None
-        known = out.state.flows[origin]
+        known = out.state.flows[joined.origin]
         place = np.cumsum(out.keep[known.ids]) - 1
-        return out.select(node, source, result.axis, place[order[kept]])
+        return out.select(node, source, result.axis, place[joined.order[kept]])
+
+
+def _source(node: fx.Node, state: Analysis) -> Source | None:
+    operand = node.args[0]
+    if not isinstance(operand, fx.Node):
+        return None
+    virtual = state.plan(operand, Virtual)
+    if virtual is not None:
+        return Source(virtual.origin, state.flows[virtual.origin], virtual.table, True)
+    known = state.flows.get(operand)
+    if known is None:
+        return None
+    table = _spread(np.arange(len(known.ids)), known.axis, shape_of(operand))
+    return Source(operand, known, table, False)
+
+
+def _sizes(node: fx.Node, result: Flow, out: Emitter) -> list[Any]:
+    """Return the sizes of a view with as many channels as are left."""
+    sizes: list[Any] = []
+    for place, size in enumerate(node.meta["val"].shape):
+        if place == result.axis:
+            sizes.append(len(out.kept(result)))
+        elif is_batch(size):
+            sizes.append(out.batch())
+        else:
+            sizes.append(size if isinstance(size, int) else out.argument(node.args[1][place]))  # type: ignore[index]
+    return sizes
 
 
 def _spread(values: Ints, axis: int, shape: tuple[int, ...]) -> Ints:

@@ -8,7 +8,7 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Flow
 from tl1bench.tracing.graph import op_name
-from tl1bench.tracing.rules.base import Rule
+from tl1bench.tracing.rules._base import Rule
 
 
 class Opaque(Rule):

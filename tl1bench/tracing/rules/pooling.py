@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import fx
 
+from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Flow, flow
+from tl1bench.tracing.arguments import node_of
+from tl1bench.tracing.channels import Floats, Flow, flow
 from tl1bench.tracing.graph import op_name
-from tl1bench.tracing.rules.base import Rule
+from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
-
-if TYPE_CHECKING:
-    from tl1bench.tracing.writer import Emitter
+from tl1bench.tracing.writer import Emitter
 
 
 class Pooling(Rule):
@@ -30,7 +32,7 @@ class Pooling(Rule):
             return OPAQUE.forward(node, state)
         source = state.along(source_node, 1)
         const = source.const
-        if not self.exact and not _plain_average(node):
+        if not self.exact and not is_plain_average(node):
             const = np.where(const == 0, const, np.nan)
         return flow(1, source.ids, const)
 
@@ -57,13 +59,21 @@ class Turn(Pooling):
         return super().forward(node, state)
 
 
-def _plain_average(node: fx.Node) -> bool:
+def is_plain_average(node: fx.Node) -> bool:
     """Whether every output of an average pooling is a mean over positions that all exist."""
-    names = [a.name for a in node.target._schema.arguments]  # type: ignore[union-attr]
-    given: dict[str, Any] = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
-    padding = given.get("padding", 0)
-    padded = any(padding) if isinstance(padding, (list, tuple)) else bool(padding)
-    return not padded and not given.get("ceil_mode") and given.get("divisor_override") is None
+    read = arguments.given(node)
+    return not is_padded(read) and not read.get("ceil_mode") and not has_divisor(read)
+
+
+def is_padded(read: Mapping[str, Any]) -> bool:
+    """Whether a pooling sees zeros around."""
+    padding = read.get("padding", 0)
+    return any(padding) if isinstance(padding, (list, tuple)) else bool(padding)
+
+
+def has_divisor(read: Mapping[str, Any]) -> bool:
+    """Whether an average divides by another number than that of its positions."""
+    return read.get("divisor_override") is not None
 
 
 class Mean(Rule):
@@ -134,6 +144,17 @@ class Expand(Mean):
         return out.call(node, (source, sizes, *node.args[2:]))
 
 
+@dataclass(frozen=True, eq=False)
+class Padding:
+    """New channels at either end of `axis`, all of `value`; `elsewhere` positions are padded."""
+
+    low: int
+    high: int
+    axis: int
+    value: float = 0.0
+    elsewhere: bool = False
+
+
 class Pad(Rule):
     """Padding: numbers along positions may end a constant, along channels they add some.
 
@@ -142,63 +163,71 @@ class Pad(Rule):
 
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
         """Put new constant channels at either end; the others stay what they are."""
-        source_node = node.args[0]
-        source = state.flows.get(source_node) if isinstance(source_node, fx.Node) else None
-        if source is None:
+        source = state.flows.get(node_of(node.args[0]))
+        padding = None if source is None else self._read(node, source)
+        if source is None or padding is None:
             return OPAQUE.forward(node, state)
-        ndim, value = node.meta["val"].dim(), 0.0
-        if op_name(node) == "pad":
-            if len(node.args) > 2 and node.args[2] != "constant":
-                return self._copies(node, source, state)
-            value = float(node.args[3] or 0) if len(node.args) > 3 else 0.0  # type: ignore[arg-type]
-        elif len(node.args) > 2:
-            value = float(node.args[2])  # type: ignore[arg-type]
-        widths = [int(w) for w in node.args[1]]  # type: ignore[union-attr, arg-type]
-        pairs = {ndim - 1 - i // 2: (widths[i], widths[i + 1]) for i in range(0, len(widths), 2)}
-        if any(low < 0 or high < 0 for low, high in pairs.values()) or any(pairs.get(0, (0, 0))):
-            return OPAQUE.forward(node, state)
-        low, high = pairs.pop(source.axis, (0, 0))
-        const = source.const
-        if any(any(pair) for pair in pairs.values()):
-            const = np.where(const == value, const, np.nan)
-            if low or high:
-                return OPAQUE.forward(node, state)
+        const = self.padded(source, padding) if padding.elsewhere else source.const
+        low, high = padding.low, padding.high
         front, back = state.channels.fresh(low), state.channels.fresh(high)
-        state.notes[node] = (low, high, source.axis)
+        state.note(node, padding)
         return flow(
             source.axis,
             np.concatenate([front, source.ids, back]),
-            np.concatenate([np.full(low, value), const, np.full(high, value)]),
+            np.concatenate([np.full(low, padding.value), const, np.full(high, padding.value)]),
         )
 
-    @staticmethod
-    def _copies(node: fx.Node, source: Flow, state: Analysis) -> Flow | None:
-        padded = len(node.args[1]) // 2  # type: ignore[arg-type]
-        if source.axis >= node.meta["val"].dim() - padded:
-            return OPAQUE.forward(node, state)
-        state.notes[node] = (0, 0, source.axis)
-        return flow(source.axis, source.ids, source.const)
+    def padded(self, source: Flow, padding: Padding) -> Floats:
+        """Return the constants that padded positions leave: those of the same value."""
+        return np.where(source.const == padding.value, source.const, np.nan)
+
+    def _read(self, node: fx.Node, source: Flow) -> Padding | None:
+        """Read the call; None where channels and positions, or samples, are padded."""
+        ndim, widths = node.meta["val"].dim(), _widths(node)
+        if op_name(node) == "pad" and len(node.args) > 2 and node.args[2] != "constant":
+            inside = source.axis < ndim - len(widths) // 2
+            return Padding(0, 0, source.axis) if inside else None
+        pairs = {ndim - 1 - i // 2: (widths[i], widths[i + 1]) for i in range(0, len(widths), 2)}
+        if any(low < 0 or high < 0 for low, high in pairs.values()) or any(pairs.get(0, (0, 0))):
+            return None
+        low, high = pairs.pop(source.axis, (0, 0))
+        elsewhere = any(any(pair) for pair in pairs.values())
+        if elsewhere and (low or high):
+            return None
+        return Padding(low, high, source.axis, _value(node), elsewhere)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the input channel of every needed channel in the middle."""
-        if node in state.notes and isinstance(node.args[0], fx.Node):
-            low, _, _ = state.notes[node]
-            source, result = state.flows[node.args[0]], state.flows[node]
-            source.use(result.needed[low : low + len(source.ids)])
+        padding = state.plan(node, Padding)
+        if padding is not None:
+            source, result = state.flows[node_of(node.args[0])], state.flows[node]
+            source.use(result.needed[self.middle(padding, len(source.ids))])
+
+    def middle(self, padding: Padding, count: int) -> slice:
+        """Return where the `count` channels of the operand lie in the result."""
+        return slice(padding.low, padding.low + count)
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with as many new channels as are left."""
-        source = out.value(node.args[0])
-        if node not in out.state.notes or source is None:
+        padding, source = out.state.plan(node, Padding), out.value(node.args[0])
+        if padding is None or source is None:
             return out.copy(node)
-        low, high, axis = out.state.notes[node]
-        ids = out.state.flows[node].ids
-        widths = [int(w) for w in node.args[1]]  # type: ignore[union-attr, arg-type]
-        place = 2 * (node.meta["val"].dim() - 1 - axis)
+        ids, widths = out.state.flows[node].ids, _widths(node)
+        place = 2 * (node.meta["val"].dim() - 1 - padding.axis)
         if place < len(widths):
-            widths[place] = int(out.keep[ids[:low]].sum())
-            widths[place + 1] = int(out.keep[ids[len(ids) - high :]].sum())
+            widths[place] = int(out.keep[ids[: padding.low]].sum())
+            widths[place + 1] = int(out.keep[ids[len(ids) - padding.high :]].sum())
         return out.call(node, (source, widths, *node.args[2:]))
+
+
+def _widths(node: fx.Node) -> list[int]:
+    return [int(w) for w in node.args[1]]  # type: ignore[union-attr, arg-type]
+
+
+def _value(node: fx.Node) -> float:
+    place = 3 if op_name(node) == "pad" else 2
+    given: Any = node.args[place] if len(node.args) > place else None
+    return float(given or 0)
 
 
 _EXACT, _AVERAGE = Pooling(), Pooling(exact=False)

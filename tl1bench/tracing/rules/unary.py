@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import torch
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis, Virtual
+from tl1bench.tracing.arguments import node_of
 from tl1bench.tracing.channels import Flow, flow, push
-from tl1bench.tracing.rules.base import Rule
+from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
-
-if TYPE_CHECKING:
-    from tl1bench.tracing.writer import Emitter
+from tl1bench.tracing.writer import Emitter
 
 
 class Unary(Rule):
@@ -49,9 +46,9 @@ class Identity(Unary):
 
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
         """Pass on what is known of the operand."""
-        note = state.notes.get(node_of(node.args[0]))
-        if isinstance(note, Virtual):
-            state.notes[node] = note
+        virtual = state.plan(node_of(node.args[0]), Virtual)
+        if virtual is not None:
+            state.note(node, virtual)
             return None
         return super().forward(node, state)
 
@@ -91,12 +88,6 @@ class Prelu(Unary):
             return out.copy(node)
         kept = out.sliced(node_of(node.args[1]), {0: out.kept(known)})
         return out.call(node, (source, out.tensor(node_of(node.args[1]), kept)))
-
-
-def node_of(argument: Any) -> fx.Node:
-    """Return the argument, which must be a node."""
-    assert isinstance(argument, fx.Node)
-    return argument
 
 
 UNARY = Unary()

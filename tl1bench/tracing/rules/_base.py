@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
 from tl1bench.tracing.slots import Slot
-
-if TYPE_CHECKING:
-    from tl1bench.tracing.writer import Emitter
+from tl1bench.tracing.writer import Emitter
 
 
 class Rule:

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
-from tl1bench.tracing.rules.affine import Site
-from tl1bench.tracing.rules.form import choose_representative
-
-Gather = float | frozenset[str] | None
-
-
-@dataclass(frozen=True, eq=False)
-class Adapted:
-    """What is left of a layer; `gather` are the inputs to pick before it, None for all."""
-
-    weight: Tensor
-    bias: Tensor | None
-    groups: int
-    gather: Ints | None
-    live_inputs: int
+from tl1bench.tracing.rules._form import choose_representative
+from tl1bench.tracing.rules._site import Site
+from tl1bench.tracing.sliced import Gather, SlicedLayer
+from tl1bench.tracing.writer import Emitter
 
 
-def adapt(
-    node: fx.Node, site: Site, state: Analysis, keep: Bools, folding: bool, gather: Gather
-) -> Adapted:
+def slice_layer(node: fx.Node, site: Site, out: Emitter) -> SlicedLayer:
     """Slice and fold the weights of one call.
 
     Rows that nobody needs become zero with the constant as bias. Constant inputs that are dropped
     go to the bias, or where zero padding is seen to a constant input that stays:
-    W[:, r] += W[:, j]·c_j/c_r. `gather` says where zero input columns are left out by an
+    W[:, r] += W[:, j]·c_j/c_r. `out.gather` says where zero input columns are left out by an
     index_select: from which share of them on in linear layers, or in which calls.
     """
+    state, keep, folding, gather = out.state, out.keep, out.folding, out.gather
     source, result = state.along(site.source, site.axis), state.flows[node]
     inside, outside = keep[source.ids], keep[result.ids]
     weight = site.weight
@@ -57,7 +43,7 @@ def adapt(
         bias = bias[torch.from_numpy(np.flatnonzero(outside))]
     if bias is not None and site.bias is None and not bool(bias.any()):
         bias = None
-    return Adapted(_stored(site, picked, state), bias, groups, chosen, live)
+    return SlicedLayer(_stored(site, picked, state), bias, groups, chosen, live)
 
 
 def _fold(

@@ -19,7 +19,7 @@ from tl1bench.tracing.analysis import Analysis, analyse
 from tl1bench.tracing.channels import Bools
 from tl1bench.tracing.graph import read, trace
 from tl1bench.tracing.rules import rule_of
-from tl1bench.tracing.weights import Gather
+from tl1bench.tracing.sliced import Gather
 from tl1bench.tracing.writer import Emitter
 
 
@@ -145,7 +145,10 @@ def write(
 ) -> tuple[fx.GraphModule, Report]:
     """Write the compact module and the report of what was done."""
     emitter = Emitter(state, keep, folding, gather)
-    module = emitter.run()
+    emitter.enter_inputs()
+    for node in state.traced.calls:
+        emitter.enter(node, rule_of(node).emit(node, emitter))
+    module = emitter.close()
     written = {n.name for n in module.graph.nodes if n.op == "call_function"}
     return module, make_report(state, keep, emitter, written)
 

@@ -1,0 +1,23 @@
+"""What is left of a layer's weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tl1bench.tracing.channels import Ints
+
+Gather = float | frozenset[str] | None
+"""Where an index picks live inputs: from which dead share on, in which calls, or nowhere."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlicedLayer:
+    """What is left of a layer; `gather` are the inputs to pick before it, None for all."""
+
+    weight: Tensor
+    bias: Tensor | None
+    groups: int
+    gather: Ints | None
+    live_inputs: int
