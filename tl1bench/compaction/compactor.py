@@ -16,8 +16,11 @@ from tl1bench.compaction.report import Report, make_report
 from tl1bench.errors import CompactionError
 from tl1bench.files import atomic_path
 from tl1bench.tracing.analysis import Analysis, analyse
+from tl1bench.tracing.arguments import as_tuple
+from tl1bench.tracing.capture import trace
 from tl1bench.tracing.channels import Bools
-from tl1bench.tracing.graph import read, trace
+from tl1bench.tracing.graph import Traced
+from tl1bench.tracing.reading import read
 from tl1bench.tracing.rules import rule_of
 from tl1bench.tracing.sliced import Gather
 from tl1bench.tracing.writer import Emitter
@@ -59,9 +62,8 @@ class Compactor:
 
     def __init__(self, model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> None:
         """Trace `model`, which stays as it is (arguments and errors: see `compact`)."""
-        inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-        self._inputs = inputs
-        self.traced = trace(model, inputs)
+        self._inputs = as_tuple(example_inputs)
+        self.traced = trace(model, self._inputs)
 
     def compact(
         self, weights: Mapping[str, Tensor] | None = None, gather: float | None = None
@@ -81,14 +83,7 @@ class Compactor:
             When the weights are not those of the traced network, or not finite.
         """
         traced = self.traced if weights is None else self.traced.with_weights(weights)
-        state = analyse(traced, rule_of)
-        keep = decide(state)
-        attempts = [(keep, True, gather), (keep, True, None), (keep | True, False, None)]
-        for attempt in attempts if gather is not None else attempts[1:]:
-            small, report = write(state, *attempt)
-            if report.macs_after <= report.macs_before and size(small) <= given(state):
-                break
-        return Compacted(small, report, self._inputs)
+        return Compacted(*compact_traced(traced, gather), self._inputs)
 
 
 def compact(
@@ -140,6 +135,26 @@ def load_compacted(path: str | Path) -> fx.GraphModule:
     return write(state, decide(state) | True, False, None)[0]
 
 
+def compact_traced(traced: Traced, gather: float | None) -> tuple[fx.GraphModule, Report]:
+    """Return the compact module, never larger than the traced one, and the report.
+
+    Indices, and then the smaller network itself, are given up where they cost more than they save.
+    """
+    state = analyse(traced, rule_of)
+    keep = decide(state)
+    attempts = [(keep, True, gather), (keep, True, None), (keep | True, False, None)]
+    for attempt in attempts if gather is not None else attempts[1:]:
+        small, report = write(state, *attempt)
+        if is_no_larger(small, report, traced):
+            break
+    return small, report
+
+
+def is_no_larger(small: nn.Module, report: Report, traced: Traced) -> bool:
+    """Whether a compact module has at most the MACs and stored numbers of the traced one."""
+    return report.macs_after <= report.macs_before and size(small) <= given(traced)
+
+
 def write(
     state: Analysis, keep: Bools, folding: bool, gather: Gather
 ) -> tuple[fx.GraphModule, Report]:
@@ -158,6 +173,6 @@ def size(module: nn.Module) -> int:
     return sum(t.numel() for t in module.state_dict().values())
 
 
-def given(state: Analysis) -> int:
+def given(traced: Traced) -> int:
     """Numbers stored in the model that was traced."""
-    return sum(state.traced.static[node].numel() for node in state.traced.names)
+    return sum(traced.static[node].numel() for node in traced.names)

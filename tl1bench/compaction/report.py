@@ -12,7 +12,7 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow
 from tl1bench.tracing.graph import op_name, shape_of
-from tl1bench.tracing.rules._site import Site
+from tl1bench.tracing.site import Site
 from tl1bench.tracing.writer import Emitter
 
 

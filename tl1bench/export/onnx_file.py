@@ -20,7 +20,8 @@ from tl1bench.errors import CompactionError, ExportError
 from tl1bench.export.int8 import quantise
 from tl1bench.export.writer import OPSET, write_graph
 from tl1bench.files import write_bytes
-from tl1bench.tracing.graph import evaluating, trace
+from tl1bench.tracing.arguments import as_tuple
+from tl1bench.tracing.capture import evaluating, trace
 
 BATCHES = (1, 7)
 TOLERANCE = 1e-4
@@ -77,7 +78,7 @@ def export_onnx(
     ExportError
         When the network cannot be traced or written, or the file computes something else.
     """
-    inputs = (args,) if isinstance(args, Tensor) else tuple(args)
+    inputs = as_tuple(args)
     if writer is not None and writer not in _WRITERS:
         raise ExportError(f"Unknown writer {writer!r}: it is one of {', '.join(_WRITERS)}.")
     if precision not in _PRECISIONS:
@@ -135,7 +136,7 @@ def accuracy(path: str | Path, x: Tensor | tuple[Tensor, ...], y: Tensor) -> flo
     """
     if not Path(path).is_file():
         raise ExportError(f"{path} is not there: write it by export_onnx.")
-    inputs = (x,) if isinstance(x, Tensor) else tuple(x)
+    inputs = as_tuple(x)
     content = Path(path).read_bytes()
     sources = [value.name for value in onnx.load_from_string(content).graph.input]
     if len(sources) != len(inputs) or len(inputs[0]) != len(y) or not len(y):
@@ -166,7 +167,7 @@ def _calibration(
         return None
     if calibration is None:
         raise ExportError("int8 needs calibration data: calibration=x, some hundred examples.")
-    examples = (calibration,) if isinstance(calibration, Tensor) else tuple(calibration)
+    examples = as_tuple(calibration)
     shapes = [(x.shape[1:], x.dtype) for x in examples]
     if shapes != [(x.shape[1:], x.dtype) for x in inputs] or not len(examples[0]):
         raise ExportError("The calibration data must look like the example inputs.")

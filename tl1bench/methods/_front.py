@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tl1bench import progress
 from tl1bench.methods.penalised import Penalised
 from tl1bench.penalties import Penalty
+from tl1bench.tracing.arguments import as_tuple
 from tl1bench.training.method import Method
 from tl1bench.training.path import Evaluate, Plan, TrainEpoch, Walk
 from tl1bench.training.points import Points
@@ -79,7 +80,7 @@ def path(
         lr=lr, growth=growth, epochs=epochs, branch_epochs=branch_epochs,
         branch_below=branch_below, dense_epochs=dense_epochs, margin=margin, steps=steps,
     )  # fmt: skip
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    inputs = as_tuple(example_inputs)
     with progress.steps("path") as move:
         walk = Walk(
             model,

@@ -11,8 +11,9 @@ from torch import Tensor, fx, nn
 
 from tl1bench.neurons.groups import Groups, TensorSlice, Units, make_groups
 from tl1bench.tracing.analysis import Analysis, analyse
+from tl1bench.tracing.arguments import as_tuple
+from tl1bench.tracing.capture import trace
 from tl1bench.tracing.channels import Ints
-from tl1bench.tracing.graph import trace
 from tl1bench.tracing.rules import rule_of
 from tl1bench.tracing.slots import Slot
 
@@ -124,7 +125,7 @@ def _alone(
 
 
 def _analyse(model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> Analysis:
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    inputs = as_tuple(example_inputs)
     if any(x.dim() and x.shape[0] == 1 for x in inputs):
         inputs = tuple(torch.cat([x, x]) for x in inputs)
     return analyse(trace(model, inputs), rule_of)

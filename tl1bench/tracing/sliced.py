@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tl1bench.tracing.channels import Ints
+from tl1bench.tracing.channels import Bools, Ints
 
 Gather = float | frozenset[str] | None
 """Where an index picks live inputs: from which dead share on, in which calls, or nowhere."""
@@ -21,3 +21,9 @@ class SlicedLayer:
     groups: int
     gather: Ints | None
     live_inputs: int
+
+
+def live_columns(weight: Tensor) -> Bools:
+    """Mark the inputs to which some output gives a non-zero weight (one group, normal form)."""
+    live: Bools = (weight != 0).any(dim=3).any(dim=1)[0].numpy()
+    return live

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from tl1bench.neurons import Groups, TensorSlice, Units, make_groups
-from tl1bench.tracing.graph import evaluating
+from tl1bench.tracing.arguments import as_tuple
+from tl1bench.tracing.capture import evaluating
 from tl1bench.training.slicing import Axis, Backup, correct_sizes, slice_tensors
 
 
@@ -88,7 +89,7 @@ def shrink(
     put back and `refused` says so. No autograd graph of the network may be alive (delete the loss
     first): it remembers the shapes that the parameters had.
     """
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    inputs = as_tuple(example_inputs)
     tensors: dict[str, Tensor] = dict([*model.named_parameters(), *model.named_buffers()])
     dead = _dead(units, tensors)
     removed = sum(int(d.sum()) for d in dead)

@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor, fx, nn
 
-from tl1bench.compaction.compactor import Compacted, given, size, write
+from tl1bench.compaction.compactor import Compacted, compact_traced, is_no_larger, write
 from tl1bench.compaction.decide import decide
 from tl1bench.errors import CompactionError
 from tl1bench.tracing.analysis import Analysis, analyse
+from tl1bench.tracing.capture import trace
 from tl1bench.tracing.channels import Bools, Ints
-from tl1bench.tracing.graph import Traced, op_name, trace
+from tl1bench.tracing.graph import Traced, op_name
 from tl1bench.tracing.rules import rule_of
-from tl1bench.tracing.rules._site import Site
-from tl1bench.tracing.rules._weights import live_columns
 from tl1bench.tracing.rules.expand import widen
+from tl1bench.tracing.site import Site
+from tl1bench.tracing.sliced import live_columns
 
 _LAYERS = ("conv1d", "conv2d", "conv3d", "linear")
 _NORMS = ("batch_norm", "_native_batch_norm_legit_no_training", "getitem")
@@ -114,18 +115,16 @@ class Draft:
         CompactionError
             A name is unknown, or the adapters make the network larger than it was.
         """
+        if adapters == Adapters():
+            self._switch(adapters.expand)
+            return Compacted(*compact_traced(self._traced, None), self._inputs)
         small = self._compact(adapters)
-        report = small.report
-        if report.macs_after <= report.macs_before and size(small.model) <= self._given:
-            return small
-        if adapters != Adapters():
+        if not is_no_larger(small.model, small.report, self._traced):
             raise CompactionError(f"With {adapters} the network is larger than before compaction.")
-        state, keep = self._analyse(frozenset())
-        return Compacted(*write(state, keep | True, False, None), self._inputs)
+        return small
 
     def _compact(self, adapters: Adapters) -> Compacted:
         state, keep = self._analyse(adapters.expand)
-        self._given = given(state)
         sites = _sites(state)
         for name in {*adapters.gather, *adapters.align} - set(sites):
             raise CompactionError(f"There is no layer {name!r} to adapt.")
@@ -140,12 +139,16 @@ class Draft:
         return Compacted(*write(state, keep, True, calls or None), self._inputs)
 
     def _analyse(self, expand: frozenset[str]) -> tuple[Analysis, Bools]:
+        self._switch(expand)
+        state = analyse(self._traced, rule_of)
+        return state, decide(state)
+
+    def _switch(self, expand: frozenset[str]) -> None:
+        """Mark the branches that are to be expanded."""
         for name in expand - set(self._branches):
             raise CompactionError(f"There is no branch {name!r} to expand.")
         for name, node in self._branches.items():
             node.meta["expand"] = name in expand
-        state = analyse(self._traced, rule_of)
-        return state, decide(state)
 
     def _macs(self, name: str) -> int:
         return next(x.macs_after for x in self._plain.report.layers if x.name == name)

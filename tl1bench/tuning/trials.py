@@ -19,7 +19,8 @@ from tl1bench.compaction import Compacted, Report
 from tl1bench.errors import CompactionError
 from tl1bench.export.onnx_file import TOLERANCE, export_onnx
 from tl1bench.measuring import measure
-from tl1bench.tracing.graph import evaluating
+from tl1bench.tracing.arguments import as_tuple
+from tl1bench.tracing.capture import evaluating
 from tl1bench.tuning.adapters import Adapters, Draft, Options
 
 VECTORS = (8, 16)
@@ -115,7 +116,7 @@ def tune(
     CompactionError, ExportError, MeasurementError
         As `compact`, `export_onnx` and `measure` do.
     """
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    inputs = as_tuple(example_inputs)
     draft = Draft(model, inputs)
     judge = cost or (lambda paths: _measured(paths, batch, threads))
     first = _race(draft, inputs, _candidates(draft.options()), judge, 1)

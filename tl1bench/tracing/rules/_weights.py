@@ -9,8 +9,8 @@ from torch import Tensor, fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
 from tl1bench.tracing.rules._form import choose_representative
-from tl1bench.tracing.rules._site import Site
-from tl1bench.tracing.sliced import Gather, SlicedLayer
+from tl1bench.tracing.site import Site
+from tl1bench.tracing.sliced import Gather, SlicedLayer, live_columns
 from tl1bench.tracing.writer import Emitter
 
 
@@ -94,12 +94,6 @@ def _gathered(node: fx.Node, site: Site, weight: Tensor, gather: Gather) -> Ints
         return None
     live[0] |= not live.any()
     return np.flatnonzero(live)
-
-
-def live_columns(weight: Tensor) -> Bools:
-    """Mark the inputs to which some output gives a non-zero weight (one group, normal form)."""
-    live: Bools = (weight != 0).any(dim=3).any(dim=1)[0].numpy()
-    return live
 
 
 def _stored(site: Site, weight: Tensor, state: Analysis) -> Tensor:

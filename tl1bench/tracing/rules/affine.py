@@ -13,9 +13,9 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints, flow
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._form import choose_representative, equalise
-from tl1bench.tracing.rules._site import PRODUCTS, Site, normal_form
 from tl1bench.tracing.rules._weights import slice_layer
 from tl1bench.tracing.rules.opaque import OPAQUE
+from tl1bench.tracing.site import PRODUCTS, Site, normal_form
 from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
 

@@ -29,7 +29,7 @@ class Joined:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a call rearranges: `table` has for every number the channel of `origin` that it is of."""
+    """What a call rearranges; `table` has the channel of `origin` that every number is of."""
 
     origin: fx.Node
     channels: Flow

@@ -1,0 +1,137 @@
+"""From a model to its graph: torch.export in eval mode with a free batch size."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, fx, nn
+
+from tl1bench.errors import CompactionError
+from tl1bench.tracing import arguments
+from tl1bench.tracing.graph import Traced, check_weights, op_name
+from tl1bench.tracing.reading import read
+
+# Producers whose result shares no memory with an argument: only those may be rewritten in place.
+_FRESH = {
+    "add", "batch_norm", "cat", "conv1d", "conv2d", "conv3d", "div", "linear", "max_pool2d", "mul",
+    "relu", "sub", "avg_pool2d", "adaptive_avg_pool2d", "conv_transpose2d", "hardtanh", "silu",
+    "hardswish", "hardsigmoid", "leaky_relu", "elu", "sigmoid", "tanh", "clamp",
+}  # fmt: skip
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` in eval mode for a while; every submodule's own flag comes back afterwards.
+
+    The module of an exported program has but the mode that it was exported in.
+
+    Raises
+    ------
+    CompactionError
+        When that is train mode.
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+    except NotImplementedError:
+        _check_exported_mode(model)
+    try:
+        yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+def _check_exported_mode(model: nn.Module) -> None:
+    calls = model.graph.nodes if isinstance(model, fx.GraphModule) else ()
+    for node in calls:
+        target = node.target
+        if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
+            continue
+        given = arguments.given(node)
+        # A BatchNorm without running statistics uses those of the batch in both modes.
+        own = given.get("running_mean", given) is None
+        if not own and (given.get("training") is True or given.get("train") is True):
+            raise CompactionError(
+                f"The program was exported in train mode (see its {op_name(node)} {node.name!r}): "
+                "export it again after model.eval()."
+            )
+
+
+def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
+    """Trace `model` in eval mode with a dynamic first dimension; fold what no input reaches.
+
+    A graph without in-place operations, or with harmless ones, is taken as `torch.export` gives it;
+    only others pay for a full functionalisation.
+
+    Raises
+    ------
+    CompactionError
+        When the model cannot be traced, draws random numbers, mutates its buffers or inputs, or
+        holds integer, complex, quantised or non-finite weights.
+    """
+    args = tuple(args)
+    if not args or not all(isinstance(a, Tensor) and a.dim() > 0 for a in args):
+        raise CompactionError("The example inputs must be a tuple of tensors with a batch.")
+    if any(a.shape[0] < 2 for a in args):
+        raise CompactionError("The example inputs need a batch of at least 2 samples.")
+    check_weights([*model.named_parameters(), *model.named_buffers()])
+    batch = torch.export.Dim("batch")
+    try:
+        # Without gradients nn.MultiheadAttention takes a path that fixes the batch size.
+        with evaluating(model), torch.enable_grad(), warnings.catch_warnings():
+            # Recurrent layers lay out their weights anew at every call, to the same effect.
+            warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
+            program = torch.export.export(
+                model, args, dynamic_shapes=(tuple({0: batch} for _ in args),)
+                if _variadic(model) else tuple({0: batch} for _ in args),
+            )  # fmt: skip
+            if not _functional(program.graph):
+                program = program.run_decompositions({})
+    except CompactionError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise CompactionError(
+            f"{type(model).__name__} cannot be traced by torch.export with a free batch size "
+            f"({type(error).__name__}: {reason[0]})."
+        ) from error
+    signature = program.graph_signature
+    if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
+        changed = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
+        raise CompactionError(
+            f"{type(model).__name__} changes {changed[0]!r} in its forward pass even in eval mode; "
+            "only a pure function can be compacted."
+        )
+    return read(program)
+
+
+def _variadic(model: nn.Module) -> bool:
+    code = getattr(model.forward, "__code__", None)
+    return bool(code and code.co_flags & 0x04 and code.co_argcount <= 1)
+
+
+def _functional(graph: fx.Graph) -> bool:
+    """Rewrite `relu_` and the like to `relu` where nobody can see the difference; say if done."""
+    order = {node: position for position, node in enumerate(graph.nodes)}
+    for node in list(graph.nodes):
+        target = node.target
+        if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
+            continue
+        if not target._schema.is_mutable:
+            continue
+        name, changed = op_name(node), node.args[0]
+        twin = getattr(torch.ops.aten, name[:-1], None) if name.endswith("_") else None
+        if twin is None or not isinstance(changed, fx.Node) or changed.op != "call_function":
+            return False
+        if op_name(changed) not in _FRESH or target._overloadname not in twin.overloads():
+            return False
+        for user in changed.users:
+            # Others may have read the old value, but kept no view of it; none may come later.
+            if user is not node and (op_name(user) not in _FRESH or order[user] > order[node]):
+                return False
+        node.target = getattr(twin, target._overloadname)
+    return True
