@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from tl1bench.errors import CompactionError
+from tl1bench.tracing import agreement
 from tl1bench.training.evaluation import predictions
 from tl1bench.training.examples import Examples
 
-TOLERANCE = 1e-10
 # Enough to see any difference of function; all examples in float64 would cost more than training.
 FLOAT64_EXAMPLES = 1000
 
@@ -40,9 +40,7 @@ def compare(full: nn.Module, small: nn.Module, examples: Examples) -> Equality:
     """Compare two float64 networks in evaluation mode on the same examples."""
     rows = torch.arange(min(FLOAT64_EXAMPLES, len(examples)), device=examples.y.device)
     x = examples.batch(rows)[0].double()
-    expected = full(x)
-    scale = max(1.0, float(expected.abs().max()))
-    difference = float((small(x) - expected).abs().max()) / scale
+    difference = agreement.difference(full(x), small(x))
     before, after = (predictions(_fast(network), examples) for network in (full, small))
     doubtful = (before != after).nonzero().flatten()
     changed = 0
@@ -65,13 +63,27 @@ def _fast(network: nn.Module) -> nn.Module:
 def prove(full: nn.Module, small: nn.Module, examples: Examples, what: str) -> Equality:
     """Compare as `compare` does and refuse any difference.
 
+    Parameters
+    ----------
+    full, small
+        The networks, in float64 and evaluation mode.
+    examples
+        What they are compared on.
+    what
+        What the small one is, for the message.
+
+    Returns
+    -------
+    Equality
+        How far they agree.
+
     Raises
     ------
     CompactionError
-        Outputs differ by more than 1e-10 or a prediction changed.
+        Outputs differ by more than `agreement.FLOAT64`, or a prediction changed.
     """
     equality = compare(full, small, examples)
-    if equality.max_abs_difference > TOLERANCE or equality.changed_predictions:
+    if equality.max_abs_difference > agreement.FLOAT64 or equality.changed_predictions:
         raise CompactionError(
             f"The compact network of {what} is not the same function (outputs differ by "
             f"{equality.max_abs_difference:.1e}, {equality.changed_predictions} predictions "

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from tl1bench.neurons import Groups, TensorSlice, Units, make_groups
+from tl1bench.tracing import agreement
 from tl1bench.tracing.arguments import as_tuple
 from tl1bench.tracing.capture import evaluating
 from tl1bench.training.slicing import Axis, Backup, correct_sizes, slice_tensors
@@ -81,13 +82,29 @@ def shrink(
     """Remove in place every removable unit that nothing reads: all its outgoing weights are 0.
 
     Parameters stay the same objects with smaller `.data`, their gradients are cleared, tensors of
-    the same shape in `optimizer.state` are sliced alike, and sizes noted in modules are corrected.
-    Removing a unit may leave its producers unread, so this goes on until nothing changes; every
-    family keeps at least one unit. `units` describe the network as it is; with `previous`, the
-    result of the last call, `expand` leads back to the original shapes. When the model's results on
-    `example_inputs` change by more than rounding (a forward pass with literal sizes), everything is
-    put back and `refused` says so. No autograd graph of the network may be alive (delete the loss
-    first): it remembers the shapes that the parameters had.
+    the same shape in the optimiser's state are sliced alike, and sizes noted in modules are
+    corrected. Removing a unit may leave its producers unread, so this goes on until nothing
+    changes; every family keeps at least one unit. No autograd graph of the network may be alive
+    (delete the loss first): it remembers the shapes that the parameters had.
+
+    Parameters
+    ----------
+    model
+        The network, on any device, in any mode.
+    optimizer
+        What trains it; None for nothing.
+    units
+        Units of the network as it is.
+    example_inputs
+        When the results on them change by more than rounding (a forward pass with literal sizes),
+        everything is put back and the result's `refused` says so.
+    previous
+        The result of the last call, with which `expand` leads back to the original shapes.
+
+    Returns
+    -------
+    Shrunk
+        What was done.
     """
     inputs = as_tuple(example_inputs)
     tensors: dict[str, Tensor] = dict([*model.named_parameters(), *model.named_buffers()])
@@ -104,7 +121,7 @@ def shrink(
     slice_tensors(tensors, optimizer, step)
     correct_sizes(model, backup.groups)
     try:
-        same = _close(before, _outputs(model, inputs))
+        same = agreement.same(before, _outputs(model, inputs))
     except (RuntimeError, ValueError) as error:
         same, reason = False, str(error).splitlines()[0]
     else:
@@ -179,20 +196,7 @@ def _survivors(
 
 def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     with evaluating(model):
-        leaves = torch.utils._pytree.tree_leaves(model(*inputs))
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-
-
-def _close(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
-    for a, b in zip(before, after, strict=True):
-        if a.shape != b.shape:
-            return False
-        if a.is_floating_point() and a.numel():
-            scale = max(1.0, float(a.abs().max()))
-            # Summation order may change: leave the square root of ten thousand terms of rounding.
-            if not float((a - b).abs().max()) <= 100 * torch.finfo(a.dtype).eps * scale:
-                return False
-    return True
+        return agreement.leaves(model(*inputs))
 
 
 def _renew(

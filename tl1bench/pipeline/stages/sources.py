@@ -24,9 +24,9 @@ _TRAINING = (
     _PACKAGE / "pipeline" / "loading.py",
 )
 # What cannot change a trained weight: what `tracing` finds and what `datasets` read is written out
-# for each problem (but for the split), and the rest computes nothing.
+# for each problem (but for the split, and when training refuses to cut); the rest computes nothing.
 _WITHOUT_EFFECT = ("tracing", "datasets", "errors.py", "files.py", "plugins.py", "progress.py")
-_SPLIT = _PACKAGE / "datasets" / "_dataset.py"
+_WITH_EFFECT = (_PACKAGE / "datasets" / "_dataset.py", _PACKAGE / "tracing" / "agreement.py")
 
 
 def run(config: Config) -> None:
@@ -74,4 +74,4 @@ def _code(*roots: Path) -> list[Path]:
 
 def _has_effect(file: Path) -> bool:
     place = file.relative_to(_PACKAGE).parts[0]
-    return place not in _WITHOUT_EFFECT or file == _SPLIT
+    return place not in _WITHOUT_EFFECT or file in _WITH_EFFECT
