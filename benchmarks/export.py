@@ -11,18 +11,17 @@ from benchmarks._networks import example, half_dead
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-TOLERANCE = 1e-4
-
 
 @functools.cache
 def _network(name: str, writer: str) -> tuple[nn.Module, Tensor, int]:
     """Return a compact network, inputs and the size of its file, known to compute the same."""
     from tl1bench import compact, export_onnx
+    from tl1bench.tracing.agreement import ONNXRUNTIME
 
     x = example(name)
     model = compact(half_dead(name), x).model
     report = export_onnx(model, x, "small.onnx", writer=writer)
-    assert report.max_rel_difference <= TOLERANCE
+    assert report.max_rel_difference <= ONNXRUNTIME
     return model, x, report.size_bytes
 
 

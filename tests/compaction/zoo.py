@@ -18,6 +18,7 @@ from torch import nn
 
 from tl1bench.compaction import Compactor
 from tl1bench.errors import CompactionError
+from tl1bench.tracing import agreement
 from tl1bench.tracing.analysis import analyse
 from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules import rule_of
@@ -28,7 +29,7 @@ PATTERNS = ("filters", "constants", "columns")
 # Networks whose attention windows or patches fix the size of the image.
 SIZES = {"inception_v3": 80, "maxvit_t": 224, "alexnet": 64}
 WIDE = 150_000_000  # from as many parameters on float32 has to do: memory
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
+TOLERANCE = {torch.float64: agreement.FLOAT64, torch.float32: agreement.ONNXRUNTIME}
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,22 @@ from typing import Any
 
 import onnx
 import onnxruntime
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from tl1bench.errors import ExportError
+from tl1bench.export.check import feeds
+from tl1bench.tracing.arguments import as_tuple
+
+_PRECISIONS = ("float32", "int8")
 Feed = Mapping[str, NDArray[Any]]
 
 
-def quantise(proto: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
+def quantise(proto: onnx.ModelProto, examples: Sequence[Feed]) -> onnx.ModelProto:
     """Return `proto` with 8-bit convolutions and products between QuantizeLinear pairs (QDQ).
 
-    Activations are unsigned with ranges seen over `feeds` (minimum to maximum); weights are signed,
+    Activations are unsigned with ranges seen over `examples`, minimum to maximum; weights signed,
     one scale a filter, in 7 of the 8 bits: with all 8, products of processors without 8-bit dot
     products (VNNI) saturate, and the accuracy would depend on the machine.
     """
@@ -36,7 +43,7 @@ def quantise(proto: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         quantize_static(
-            fused, small, _Feeds(feeds),
+            fused, small, _Feeds(examples),
             quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         )  # fmt: skip
@@ -46,8 +53,8 @@ def quantise(proto: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
 class _Feeds:
     """Calibration data as onnxruntime asks for it: one dict after the other, then None."""
 
-    def __init__(self, feeds: Sequence[Feed]) -> None:
-        self._feeds = iter(feeds)
+    def __init__(self, examples: Sequence[Feed]) -> None:
+        self._feeds = iter(examples)
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         feed = next(self._feeds, None)
@@ -63,3 +70,76 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+def calibration_examples(
+    precision: str, calibration: Tensor | tuple[Tensor, ...] | None, inputs: Sequence[Tensor]
+) -> tuple[Tensor, ...] | None:
+    """Return the examples to calibrate with; None for float32.
+
+    Parameters
+    ----------
+    precision
+        "float32" or "int8".
+    calibration
+        What the caller gave.
+    inputs
+        Example inputs, which they must look like.
+
+    Returns
+    -------
+    tuple of Tensor or None
+        One tensor an input.
+
+    Raises
+    ------
+    ExportError
+        The precision is unknown, or the examples do not fit.
+    """
+    if precision not in _PRECISIONS:
+        raise ExportError(f"Unknown precision {precision!r}: one of {', '.join(_PRECISIONS)}.")
+    if precision == "float32":
+        if calibration is not None:
+            raise ExportError('Calibration data are for precision="int8" only.')
+        return None
+    if calibration is None:
+        raise ExportError("int8 needs calibration data: calibration=x, some hundred examples.")
+    examples = as_tuple(calibration)
+    shapes = [(x.shape[1:], x.dtype) for x in examples]
+    if shapes != [(x.shape[1:], x.dtype) for x in inputs] or not len(examples[0]):
+        raise ExportError("The calibration data must look like the example inputs.")
+    if any(x.dtype == torch.float64 for x in inputs):
+        raise ExportError("int8 starts from a float32 network: take model.float().")
+    return examples
+
+
+def quantised(
+    proto: onnx.ModelProto, sources: Sequence[str], examples: tuple[Tensor, ...]
+) -> onnx.ModelProto:
+    """Return the model in 8 bits, with the ranges seen over the examples.
+
+    Parameters
+    ----------
+    proto
+        A float32 model.
+    sources
+        Names of its inputs.
+    examples
+        One tensor an input.
+
+    Returns
+    -------
+    ModelProto
+        Another function, nearly.
+
+    Raises
+    ------
+    ExportError
+        The network cannot be quantised.
+    """
+    try:
+        return quantise(proto, list(feeds(sources, examples)))
+    except Exception as error:
+        # The quantiser raises whatever its parts raise.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExportError(f"The network cannot be quantised ({reason[0]}).") from error

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onnx import helper
 from torch import fx
 
+from tl1bench.export.writer import Unsupported, Writer
+from tl1bench.tracing.arguments import complete
 from tl1bench.tracing.graph import is_batch, op_name
 from tl1bench.tracing.rules.concat import SPLITS, range_of
-
-if TYPE_CHECKING:
-    from tl1bench.export.writer import Writer
-
-
-class Unsupported(Exception):
-    """The graph needs an operation, type or option that is not written here."""
-
-
-def _given(node: fx.Node) -> dict[str, Any]:
-    arguments = node.target._schema.arguments  # type: ignore[union-attr]
-    given = {a.name: a.default_value for a in arguments if a.has_default_value()}
-    given.update(zip((a.name for a in arguments), node.args, strict=False))
-    given.update(node.kwargs)
-    return given
 
 
 def _pair(value: Any, count: int) -> list[int]:
@@ -33,7 +20,7 @@ def _pair(value: Any, count: int) -> list[int]:
 
 
 def _conv(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     count = node.meta["val"].dim() - 2
     attributes: dict[str, Any] = {
         "strides": _pair(g["stride"], count),
@@ -55,7 +42,7 @@ def _conv(w: Writer, node: fx.Node) -> None:
 
 
 def _linear(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     if node.meta["val"].dim() != 2:
         raise Unsupported
     bias = [] if g["bias"] is None else [w.name(g["bias"])]
@@ -63,7 +50,7 @@ def _linear(w: Writer, node: fx.Node) -> None:
 
 
 def _norm(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     if g.get("training") or g["weight"] is None or g["bias"] is None:
         raise Unsupported
     operands = [g["input"], g["weight"], g["bias"], g["running_mean"], g["running_var"]]
@@ -72,7 +59,7 @@ def _norm(w: Writer, node: fx.Node) -> None:
 
 def _pool(kind: str) -> Callable[[Writer, fx.Node], None]:
     def write(w: Writer, node: fx.Node) -> None:
-        g, count = _given(node), node.meta["val"].dim() - 2
+        g, count = complete(node), node.meta["val"].dim() - 2
         if g.get("ceil_mode") or g.get("divisor_override") is not None:
             raise Unsupported
         kernel = _pair(g["kernel_size"], count)
@@ -91,14 +78,14 @@ def _pool(kind: str) -> Callable[[Writer, fx.Node], None]:
 
 
 def _adaptive(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     if any(int(s) != 1 for s in g["output_size"]):
         raise Unsupported
     w.emit(node, "GlobalAveragePool", [w.name(g["self"])])
 
 
 def _mean(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     if not g.get("dim") or g.get("dtype") is not None:
         raise Unsupported
     axes = w.integers([int(d) for d in g["dim"]])
@@ -119,7 +106,7 @@ def _reshape(w: Writer, node: fx.Node) -> None:
 
 def _binary(kind: str) -> Callable[[Writer, fx.Node], None]:
     def write(w: Writer, node: fx.Node) -> None:
-        g = _given(node)
+        g = complete(node)
         if g.get("alpha", 1) != 1 or g.get("rounding_mode") is not None:
             raise Unsupported
         kinds = {a.meta["val"].dtype for a in (g["self"], g["other"]) if isinstance(a, fx.Node)} | {
@@ -134,18 +121,18 @@ def _binary(kind: str) -> Callable[[Writer, fx.Node], None]:
 
 def _unary(kind: str, *options: str, **fixed: Any) -> Callable[[Writer, fx.Node], None]:
     def write(w: Writer, node: fx.Node) -> None:
-        g = _given(node)
+        g = complete(node)
         w.emit(node, kind, [w.name(node.args[0])], **{o: float(g[o]) for o in options}, **fixed)
 
     return write
 
 
 def _leaky(w: Writer, node: fx.Node) -> None:
-    w.emit(node, "LeakyRelu", [w.name(node.args[0])], alpha=float(_given(node)["negative_slope"]))
+    w.emit(node, "LeakyRelu", [w.name(node.args[0])], alpha=float(complete(node)["negative_slope"]))
 
 
 def _clip(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     low, high = g.get("min_val", g.get("min", 0.0)), g.get("max_val", g.get("max", 6.0))
     bounds = ["" if v is None else w.operand(float(v), node) for v in (low, high)]
     w.emit(node, "Clip", [w.name(node.args[0]), *bounds])
@@ -165,12 +152,12 @@ def _same(w: Writer, node: fx.Node) -> None:
 
 
 def _cat(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     w.emit(node, "Concat", [w.name(t) for t in g["tensors"]], axis=int(g["dim"]))
 
 
 def _slice(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     parts = [g["start"] or 0, min(g["end"] if g["end"] is not None else 2**63 - 1, 2**63 - 1)]
     if not all(isinstance(p, int) for p in parts):
         raise Unsupported
@@ -195,12 +182,12 @@ def item(w: Writer, node: fx.Node) -> None:
 
 
 def _gather(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     w.emit(node, "Gather", [w.name(g["self"]), w.name(g["index"])], axis=int(g["dim"]))
 
 
 def _pad(w: Writer, node: fx.Node) -> None:
-    g, count = _given(node), node.meta["val"].dim()
+    g, count = complete(node), node.meta["val"].dim()
     if g.get("mode", "constant") != "constant" or not all(isinstance(p, int) for p in g["pad"]):
         raise Unsupported
     pairs = list(g["pad"])
@@ -212,13 +199,13 @@ def _pad(w: Writer, node: fx.Node) -> None:
 
 
 def _permute(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     count = node.meta["val"].dim()
     w.emit(node, "Transpose", [w.name(g["self"])], perm=[int(d) % count for d in g["dims"]])
 
 
 def _softmax(w: Writer, node: fx.Node) -> None:
-    g = _given(node)
+    g = complete(node)
     kind = "LogSoftmax" if "log" in op_name(node) else "Softmax"
     if g.get("dtype") is not None or g.get("half_to_float"):
         raise Unsupported

@@ -1,8 +1,4 @@
-"""A traced network written straight to ONNX: milliseconds where the general exporter takes seconds.
-
-Covers the operations of ordinary convolutional and fully connected networks. `write_graph` returns
-None as soon as it meets another one; `tl1bench.export` then falls back on `torch.onnx.export`.
-"""
+"""The ledger of an ONNX graph: names, initializers and nodes; it knows no operation."""
 
 from __future__ import annotations
 
@@ -14,9 +10,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import fx
 
-from tl1bench.export.operations import OPERATIONS, Unsupported, item
-from tl1bench.tracing.graph import Traced, is_batch, op_name
-from tl1bench.tracing.rules.concat import SPLITS
+from tl1bench.tracing.graph import Traced, is_batch
 
 OPSET = 18
 _TYPES = {
@@ -26,14 +20,8 @@ _TYPES = {
 }
 
 
-def write_graph(
-    traced: Traced, input_names: Sequence[str], output_names: Sequence[str]
-) -> onnx.ModelProto | None:
-    """Return the model, or None when it holds something this writer does not know."""
-    try:
-        return Writer(traced).run(input_names, output_names)
-    except Unsupported:
-        return None
+class Unsupported(Exception):
+    """The graph needs an operation, type or option that is not written here."""
 
 
 class Writer:
@@ -45,21 +33,9 @@ class Writer:
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.names: dict[fx.Node, str] = {}
 
-    def run(self, input_names: Sequence[str], output_names: Sequence[str]) -> onnx.ModelProto:
-        """Write all calls and return the model."""
+    def close(self, input_names: Sequence[str], output_names: Sequence[str]) -> onnx.ModelProto:
+        """Name the outputs and return the model."""
         outputs = self.traced.outputs
-        if any(not isinstance(o, fx.Node) or o in self.traced.static for o in outputs):
-            raise Unsupported
-        for node, name in zip(self.traced.inputs, input_names, strict=True):
-            self.names[node] = name
-        for node in self.traced.calls:
-            if isinstance(node.meta.get("val"), torch.SymInt) or op_name(node) in SPLITS:
-                continue
-            rule = OPERATIONS.get(op_name(node))
-            if rule is None or not isinstance(node.target, torch._ops.OpOverload):
-                item(self, node)
-                continue
-            rule(self, node)
         for node, name in zip(outputs, output_names, strict=True):
             self.nodes.append(helper.make_node("Identity", [self.name(node)], [name]))
         self._shortcut(set(input_names))

@@ -17,8 +17,9 @@ from torch import Tensor, fx, nn
 
 from tl1bench.compaction import Compacted, Report
 from tl1bench.errors import CompactionError
-from tl1bench.export.onnx_file import TOLERANCE, export_onnx
+from tl1bench.export import export_onnx
 from tl1bench.measuring import measure
+from tl1bench.tracing import agreement
 from tl1bench.tracing.arguments import as_tuple
 from tl1bench.tracing.capture import evaluating
 from tl1bench.tuning.adapters import Adapters, Draft, Options
@@ -203,12 +204,11 @@ def _measured(paths: Sequence[Path], batch: int, threads: int) -> list[Ratio]:
 @torch.no_grad()
 def _check_same(model: nn.Module, small: Compacted) -> None:
     with evaluating(model):
-        before = torch.utils._pytree.tree_leaves(model(*small.example_inputs))
-    after = torch.utils._pytree.tree_leaves(small.model(*small.example_inputs))
-    for a, b in zip(before, after, strict=True):
-        difference = float((a - b).abs().max()) / max(1.0, float(a.abs().max()))
-        if not difference <= TOLERANCE:
-            raise CompactionError(
-                f"The tuned network is not the same function (outputs differ by {difference:.1e}): "
-                "please report this as a bug."
-            )
+        before = model(*small.example_inputs)
+    after = small.model(*small.example_inputs)
+    if not agreement.same(before, after, depth=len(small.report.layers)):
+        difference = agreement.difference(before, after)
+        raise CompactionError(
+            f"The tuned network is not the same function (outputs differ by {difference:.1e}): "
+            "please report this as a bug."
+        )

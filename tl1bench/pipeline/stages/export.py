@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from tl1bench.datasets import Dataset
     from tl1bench.training import Examples
 
-_RELATIVE = 1e-4
 # Enough that reading the data costs little, few enough that no core waits long for the last job.
 _TOGETHER = 8
+_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,16 @@ def _write(model: _Model, network: Module, test: Examples) -> None:
     import torch
 
     from tl1bench.export import export_onnx
+    from tl1bench.export.check import compare_file
+    from tl1bench.tracing import agreement
 
     with files.atomic_path(store.piece(model.digest)) as draft:
         draft.mkdir()
         path = draft / layout.MODEL
         report = export_onnx(network, (test.batch(torch.arange(7))[0],), path)
-        difference, changed = _compare(network, path, test)
-        if difference > _RELATIVE or changed:
+        batches = (test.batch(rows)[0] for rows in torch.arange(len(test)).split(_BATCH))
+        difference, changed = compare_file(network, path, batches)
+        if difference > agreement.ONNXRUNTIME or changed:
             raise ExportError(
                 f"The ONNX file of {model.problem}/{model.name} is not the same function (outputs "
                 f"differ by {difference:.1e}, {changed} predictions changed): please report this "
@@ -162,27 +165,3 @@ def _write(model: _Model, network: Module, test: Examples) -> None:
                 "changed_predictions": changed,
             },
         )
-
-
-def _compare(model: Module, path: Path, test: Examples) -> tuple[float, int]:
-    """Return the largest relative difference and the changed predictions on the test split."""
-    import numpy as np
-    import torch
-
-    from tl1bench.runtime import open_session
-
-    session = open_session(path, threads=1)
-    name = session.get_inputs()[0].name
-    largest, changed = 0.0, 0
-    for rows in torch.arange(len(test)).split(500):
-        x = test.batch(rows)[0]
-        with torch.no_grad():
-            expected = model(x).numpy()
-        (found,) = session.run(None, {name: x.numpy()})
-        gap = np.abs(found - expected)
-        largest = max(largest, float(gap.max() / max(1.0, np.abs(expected).max())))
-        # Scores closer than rounding have no order of their own.
-        top = np.sort(expected, axis=1)[:, -2:]
-        decided = top[:, 1] - top[:, 0] > 2 * gap.max()
-        changed += int(((found.argmax(1) != expected.argmax(1)) & decided).sum())
-    return largest, changed

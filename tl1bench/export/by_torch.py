@@ -1,0 +1,73 @@
+"""Writing by `torch.onnx.export`: any network, in seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from tl1bench.errors import ExportError
+from tl1bench.export.writer import OPSET
+from tl1bench.tracing.capture import evaluating
+
+
+def by_torch(
+    model: nn.Module, inputs: tuple[Tensor, ...], sources: list[str], targets: list[str]
+) -> onnx.ModelProto:
+    """Return the model.
+
+    Parameters
+    ----------
+    model, inputs
+        The network, and example inputs with a batch of at least 2.
+    sources, targets
+        Names of inputs and outputs.
+
+    Returns
+    -------
+    ModelProto
+        With the free dimension `batch`.
+
+    Raises
+    ------
+    ExportError
+        The network has no ONNX form.
+    """
+    batch = torch.export.Dim("batch")
+    try:
+        with evaluating(model), _quiet():
+            program = torch.onnx.export(
+                model, inputs, None, dynamo=True, verbose=False, opset_version=OPSET,
+                dynamic_shapes=tuple({0: batch} for _ in inputs),
+                input_names=sources, output_names=targets,
+            )  # fmt: skip
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExportError(f"{type(model).__name__} has no ONNX form ({reason[0]}).") from error
+    assert program is not None
+    proto: onnx.ModelProto = program.model_proto
+    symbol = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in [*proto.graph.input, *proto.graph.output]:
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param == symbol:
+                size.dim_param = "batch"
+    return proto
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's advice to its own developers out of the user's terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

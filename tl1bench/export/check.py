@@ -1,0 +1,195 @@
+"""Whether an ONNX file computes what torch does: onnxruntime beside the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from tl1bench.errors import CompactionError, ExportError
+from tl1bench.runtime import open_session
+from tl1bench.tracing import agreement
+from tl1bench.tracing.capture import evaluating
+
+BATCHES = (1, 7)
+_CHUNK = 64
+
+
+def checked(proto: onnx.ModelProto, name: str) -> bytes:
+    """Return the content of a valid model.
+
+    Raises
+    ------
+    ExportError
+        It is none; `name` says whose.
+    """
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"{name} became an invalid ONNX file ({error}).") from error
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return the outputs of a network in eval mode.
+
+    Raises
+    ------
+    ExportError
+        They are no tensors.
+    """
+    try:
+        with evaluating(model), torch.no_grad():
+            value: Any = model(*inputs)
+    except CompactionError as error:
+        raise ExportError(str(error)) from error
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, (tuple, list)) and all(isinstance(v, Tensor) for v in value):
+        return list(value)
+    raise ExportError("Only networks that return a tensor or a tuple of tensors can be exported.")
+
+
+def expected(model: nn.Module, inputs: Sequence[Tensor], size: int) -> list[Tensor]:
+    """Return the outputs for the example's samples repeated to a batch of `size`.
+
+    Raises
+    ------
+    ExportError
+        The network cannot take such a batch, or its outputs are no tensors.
+    """
+    try:
+        return outputs(model, batch(inputs, size))
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(
+            f"{type(model).__name__} cannot take a batch of {size} ({reason})."
+        ) from error
+
+
+def batch(inputs: Sequence[Tensor], size: int) -> list[Tensor]:
+    """Repeat the example's samples until there are `size`."""
+    return [x[torch.arange(size) % x.shape[0]] for x in inputs]
+
+
+def feeds(sources: Sequence[str], inputs: Sequence[Tensor]) -> Iterator[dict[str, Any]]:
+    """Yield what onnxruntime takes, in small batches."""
+    for parts in zip(*(x.split(_CHUNK) for x in inputs), strict=True):
+        yield {n: x.detach().cpu().numpy() for n, x in zip(sources, parts, strict=True)}
+
+
+def run(content: bytes, sources: Sequence[str], inputs: Sequence[Tensor]) -> Any:
+    """Return the first output for all examples.
+
+    Parameters
+    ----------
+    content
+        An ONNX model.
+    sources
+        Names of its inputs.
+    inputs
+        Examples, one tensor an input.
+
+    Returns
+    -------
+    ndarray
+        (example, …).
+
+    Raises
+    ------
+    ExportError
+        onnxruntime cannot run it on these inputs.
+    """
+    try:
+        opened = session(content)
+        return np.concatenate([opened.run(None, f)[0] for f in feeds(sources, inputs)])
+    except Exception as error:
+        # onnxruntime's own exceptions share no base class below Exception.
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(f"onnxruntime cannot run the file on these inputs ({reason}).") from error
+
+
+def session(content: bytes) -> Any:
+    """Return a session of an ONNX model on one thread of the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def compare(
+    content: bytes, inputs: Sequence[Tensor], wanted: list[list[Tensor]], names: Sequence[str]
+) -> float:
+    """Return the largest relative difference between onnxruntime and torch over `BATCHES`.
+
+    Parameters
+    ----------
+    content
+        An ONNX model.
+    inputs
+        Examples, one tensor an input.
+    wanted
+        What `expected` returns for each batch size.
+    names
+        Names of the model's inputs.
+
+    Returns
+    -------
+    float
+        See `agreement.difference`.
+
+    Raises
+    ------
+    ExportError
+        onnxruntime cannot run the model.
+    """
+    try:
+        opened = session(content)
+        gaps = []
+        for size, want in zip(BATCHES, wanted, strict=True):
+            repeated = zip(names, batch(inputs, size), strict=True)
+            feed = {name: x.detach().cpu().numpy() for name, x in repeated}
+            found = [torch.from_numpy(np.asarray(y)) for y in opened.run(None, feed)]
+            gaps.append(agreement.difference([y.detach().cpu() for y in want], found))
+    except Exception as error:
+        # onnxruntime's own exceptions share no base class below Exception.
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(f"onnxruntime cannot run the exported network ({reason}).") from error
+    return max(gaps)
+
+
+@torch.no_grad()
+def compare_file(model: nn.Module, path: Path, batches: Iterable[Tensor]) -> tuple[float, int]:
+    """Compare an ONNX file with the network that it was made of, on data.
+
+    Parameters
+    ----------
+    model
+        A classifier in eval mode on the CPU, with one input and one output.
+    path
+        The file.
+    batches
+        Its inputs, (example, …) each.
+
+    Returns
+    -------
+    tuple of float and int
+        The largest `agreement.difference` of a batch, and how many predictions changed.
+    """
+    opened = open_session(path, threads=1)
+    name = opened.get_inputs()[0].name
+    largest, changed = 0.0, 0
+    for x in batches:
+        expected = model(x)
+        found = torch.from_numpy(opened.run(None, {name: x.numpy()})[0])
+        largest = max(largest, agreement.difference(expected, found))
+        changed += agreement.changed_predictions(expected, found)
+    return largest, changed
