@@ -16,7 +16,7 @@ from torch import nn
 from tl1bench import cli, models
 from tl1bench.cli import _repeating, _standalone
 from tl1bench.compaction import load_compacted
-from tl1bench.errors import CompactionError, ConfigError, ExportError
+from tl1bench.errors import CompactionError, ConfigError, DataError, ExportError
 from tl1bench.measuring.graphs import read_graph
 from tl1bench.results import repeats
 from tl1bench.tuning import trials
@@ -257,3 +257,46 @@ def test_errors_of_ours_end_with_status_2(monkeypatch, capsys) -> None:
         cli.main()
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("tl1bench: There is no profile")
+
+
+def data(path: Path, **arrays: object) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def test_compacting_is_checked_on_data_of_ones_own(tmp_path: Path) -> None:
+    network = models.build("mlp", (1, 8, 8), 10, seed=0, hidden=[16]).eval()
+    with torch.no_grad():
+        network[1].weight[3:9] = 0
+    save(network, 4, tmp_path / "model.pt2")
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(40, 1, 8, 8)).astype(np.float32), draw.integers(0, 10, 40)
+    given = data(tmp_path / "mine.npz", x=x, y=y)
+    files = [str(tmp_path / "model.pt2"), "-o", str(tmp_path / "small.onnx")]
+    done = call("compact", *files, "--data", str(given))
+    assert done.returncode == 0, done.stderr
+    assert "outputs for 40 examples" in done.stdout
+    assert "0 predictions changed" in done.stdout
+    with torch.no_grad():
+        right = float((network(torch.tensor(x)).argmax(1) == torch.tensor(y)).double().mean())
+    assert f"Accuracy: {100 * right:.2f} % before, {100 * right:.2f} % after." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"x": np.zeros((3, 8, 8))}, "the network takes numbers (examples, 1, 8, 8)"),
+        ({"x": np.zeros((3, 1, 8, 8)), "y": np.zeros(2, int)}, "one whole class number"),
+        ({"a": np.zeros(3), "b": np.zeros(3)}, "holds a, b: name the inputs x"),
+        ({"x": np.array([{}], dtype=object)}, "no .npz file of plain arrays"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused_and_nothing_is_written(
+    arrays: dict, said: str, tmp_path: Path
+) -> None:
+    save(models.build("mlp", (1, 8, 8), 10, seed=0, hidden=[4]).eval(), 4, tmp_path / "model.pt2")
+    given = data(tmp_path / "mine.npz", **arrays)
+    with pytest.raises(DataError) as refused:
+        _standalone.compact_file(tmp_path / "model.pt2", tmp_path / "small.onnx", data=given)
+    assert said in str(refused.value)
+    assert not (tmp_path / "small.onnx").exists()

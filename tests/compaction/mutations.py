@@ -1,120 +1,64 @@
-"""Every rule broken on purpose: which of the hand networks notices?
+"""Every behaviour of compaction broken on purpose: which of the hand networks notices?
 
-A mutation replaces text in the source of one function and swaps the function's code, so that every
-caller runs the broken one. `python tests/compaction/mutations.py docs/compaction.md` writes the
-table of what caught what.
+A mutation puts a broken function in the place of the one that has the behaviour.
+`python tests/compaction/mutations.py docs/compaction.md` writes the table of what caught what.
+
+Long because it is a collection: one entry a behaviour.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
+import numpy as np
 import torch
-from hand_networks import (
-    Attention,
-    Border,
-    Dense,
-    Grouped,
-    Lambda,
-    LeNet5,
-    PaddedShortcut,
-    Residual,
-    Separable,
-    Shared,
-    Shuffle,
-    SqueezeExcite,
-    randomise,
-    zero_columns,
-    zero_rows,
-)
+from checked_networks import Check, checks
 from marked import write_between
-from same_function import assert_same_function, numbers
-from torch import nn
-from torch.nn import functional as F
 
-from tl1bench.compaction import Compactor
-from tl1bench.compaction.decide import decide
-from tl1bench.tracing import weights
+from tl1bench.compaction import compactor, decide
+from tl1bench.tracing import arguments, site
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Channels
-from tl1bench.tracing.rules import affine, binary, concat, form, layout, normalise, pooling
-from tl1bench.tracing.rules.opaque import Opaque
-from tl1bench.tracing.rules.unary import Prelu, Unary
-from tl1bench.tracing.writer import Emitter
-
-
-@dataclass
-class Check:
-    """A hand network, the units that must be left in each layer, and what has no rule."""
-
-    name: str
-    network: nn.Module
-    shape: tuple[int, ...]
-    widths: dict[str, int]
-    opaque: set[str] = field(default_factory=set)
-    gather: float | None = None
-
-    def __post_init__(self) -> None:
-        self.network = self.network.double().eval()
-        torch.manual_seed(1)
-        self.compactor = Compactor(self.network, torch.randn(2, *self.shape, dtype=torch.float64))
-        self.x = torch.randn(5, *self.shape, dtype=torch.float64)
-
-    def run(self) -> None:
-        """Compact and assert: same function, no larger, as small as expected."""
-        small = self.compactor.compact(gather=self.gather)
-        assert_same_function(self.network, small.model, self.x)
-        assert numbers(small.model) <= numbers(self.network)
-        assert {layer.name: layer.units_after for layer in small.report.layers} == self.widths
-        assert set(small.report.opaque) == self.opaque
+from tl1bench.tracing.channels import Channels, flow
+from tl1bench.tracing.graph import shape_of
+from tl1bench.tracing.rules import (
+    _form,
+    _weights,
+    affine,
+    binary,
+    concat,
+    layout,
+    normalise,
+    opaque,
+    pooling,
+    unary,
+)
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """`old` becomes `new` in the source of `function`."""
+    """`keeps` is the behaviour that is lost while `owner.name` is what `broken` makes of it."""
 
-    breaks: str
-    function: Any
-    old: str
-    new: str
-
-    def mutant(self) -> CodeType:
-        """Compile the broken function."""
-        source = textwrap.dedent(inspect.getsource(self.function))
-        assert source.count(self.old) == 1, f"{self.breaks}: {self.old!r} is not there once"
-        lines = source.replace(self.old, self.new).splitlines()
-        start = next(i for i, line in enumerate(lines) if line.startswith("def "))
-        scope: dict[str, Any] = {}
-        # A cell for `super()`, where there is one: the mutant must close over the same names.
-        free = self.function.__code__.co_freevars
-        body = textwrap.indent("\n".join(lines[start:]), "    ")
-        name = self.function.__name__
-        exec(  # our own source, with one line changed
-            "from __future__ import annotations\n"
-            f"def make({', '.join(free)}):\n{body}\n    return {name}\n",
-            self.function.__globals__,
-            scope,
-        )
-        code: CodeType = scope["make"](*free).__code__
-        return code
+    keeps: str
+    owner: Any
+    name: str
+    broken: Callable[[Callable[..., Any]], Callable[..., Any]]
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Run the broken function for a while."""
-        whole = self.function.__code__
-        self.function.__code__ = self.mutant()
+        """Lose the behaviour for a while."""
+        whole = inspect.getattr_static(self.owner, self.name)
+        plain = whole.__func__ if isinstance(whole, staticmethod) else whole
+        setattr(self.owner, self.name, self.broken(plain))
         try:
             yield
         finally:
-            self.function.__code__ = whole
+            setattr(self.owner, self.name, whole)
 
 
 def caught_by(mutation: Mutation, checks: list[Check], enough: int | None = None) -> list[str]:
@@ -131,362 +75,133 @@ def caught_by(mutation: Mutation, checks: list[Check], enough: int | None = None
     return found
 
 
-def checks() -> list[Check]:
-    """Build all hand networks; the zeros are put in by hand."""
-    torch.manual_seed(0)
-    return [*_borders(), *_flows(), *_sums(), *_forms()]
-
-
-def _border(name: str, middle: nn.Module, first: int, shape=(2, 7, 7), **options) -> Check:
-    expected = {"first": first, "last": 3}
-    if any(True for _ in middle.parameters()):
-        depthwise = isinstance(middle, nn.Conv2d) and middle.groups == 6
-        expected = {"first": first, "middle": first if depthwise else 6, "last": 3}
-    return Check(name, Border(middle, **options), shape, expected)
-
-
-def _borders() -> list[Check]:
-    def grouped(padding: int) -> nn.Module:
-        first, middle = nn.Conv2d(2, 6, 1), nn.Conv2d(6, 6, 3, padding=padding, groups=3)
-        zero_rows(first, 0, 2, 4, bias=0.6)
-        return nn.Sequential(first, nn.Tanh(), middle)
-
-    def scaled() -> nn.Module:
-        """Constants that only the BatchNorm makes, in front of a border."""
-        network = nn.Sequential(
-            nn.Conv2d(2, 5, 1, bias=False), nn.BatchNorm2d(5), nn.ReLU(),
-            nn.Conv2d(5, 3, 3, padding=1, bias=False),
-        )  # fmt: skip
-        randomise(network)
-        network[1].weight.data[[0, 1]] = 0
-        network[1].bias.data[[0, 1]] = torch.tensor([0.5, 0.9])
-        return network
-
-    def normalised() -> nn.Module:
-        """Constants of a convolution that a BatchNorm maps to others."""
-        network = randomise(
-            nn.Sequential(nn.Conv2d(2, 5, 1), nn.BatchNorm2d(5), nn.Conv2d(5, 3, 3))
-        )
-        zero_rows(network[0], 0, 1, bias=2.0)
-        network[1].weight.data[3] = 0
-        return network
-
-    half = nn.ConvTranspose2d(6, 6, 3, stride=2, padding=1, output_padding=1)
-    return [
-        _border("padded convolution", nn.Conv2d(6, 6, 3, padding=1), 4),
-        _border("'same' convolution", nn.Conv2d(6, 6, 3, padding="same"), 4),
-        _border("plain convolution", nn.Conv2d(6, 6, 3, bias=False), 3),
-        _border("padded depthwise", nn.Conv2d(6, 6, 3, padding=1, groups=6), 6),
-        _border("plain depthwise", nn.Conv2d(6, 6, 3, groups=6), 3),
-        _border("transposed convolution", half, 4, (2, 5, 5)),
-        _border("padded average", nn.AvgPool2d(3, 2, 1), 6),
-        _border("padded average, zeros not counted",
-                nn.AvgPool2d(3, 2, 1, count_include_pad=False), 6),
-        _border("average with a divisor", nn.AvgPool2d(2, divisor_override=3), 6),
-        _border("plain average", nn.AvgPool2d(2), 3),
-        _border("padded maximum", nn.MaxPool2d(3, padding=1), 3),
-        _border("reflected border", nn.ReflectionPad2d(1), 3),
-        _border("zeros around", nn.ZeroPad2d(1), 5, constants=(0.0, -0.4, 1.3)),
-        Check("padded groups", grouped(1), (2, 7, 7), {"0": 6, "2": 6}),
-        Check("plain groups", grouped(0), (2, 7, 7), {"0": 3, "2": 6}),
-        Check("constants through BatchNorm", normalised(), (2, 5, 5), {"0": 2, "2": 3}),
-        Check("BatchNorm in front of a border", scaled(), (2, 5, 5), {"0": 4, "3": 3}),
-    ]  # fmt: skip
-
-
-def _flows() -> list[Check]:
-    lenet = LeNet5()
-    zero_rows(lenet.conv2, *range(40), bias=0.3)
-    zero_rows(lenet.fc1, *range(480), bias=0.2)
-    zero_columns(lenet.fc1, *range(16 * 44, 16 * 45))
-    dense = Dense()
-    zero_rows(dense.a, 0, bias=0)
-    zero_rows(dense.b, 2, 3, bias=0)
-    zero_rows(dense.c, 1, bias=0)
-    zero_columns(dense.head, 8)
-    shuffle = Shuffle()
-    zero_columns(shuffle.b, 0)
-    mixed = nn.Sequential(
-        nn.Conv2d(3, 6, 1), nn.ReLU(), nn.ChannelShuffle(2), nn.Conv2d(6, 4, 1)
-    )  # fmt: skip
-    zero_columns(mixed[3], 1, 2)
-    shortcut = PaddedShortcut()
-    zero_rows(shortcut.b, 0, 1, 7)
-    zero_rows(shortcut.a, 2, bias=-1)
-    zero_rows(shortcut.b, 4)
-    uneven = Lambda(
-        lambda s, x: s.b(s.a(x).split([3, 1, 4], 1)[2]), a=nn.Linear(4, 8), b=nn.Linear(4, 2)
-    )
-    zero_columns(uneven.b, 3)
-    pads = Lambda(
-        lambda s, x: s.b(F.pad(s.a(x), (2, 1))), a=nn.Linear(4, 5), b=nn.Linear(8, 3)
-    )  # fmt: skip
-    zero_columns(pads.b, 2, 3)
-    return [
-        Check("flatten", lenet, (1, 28, 28), {"conv1": 20, "conv2": 9, "fc1": 20, "fc2": 10}),
-        Check("concatenation", dense, (3, 6, 6), {"a": 3, "b": 2, "c": 2, "head": 3}),
-        Check("channel shuffle by views", shuffle, (3, 6, 6), {"a": 6, "d": 6, "b": 2}),
-        Check("channel shuffle", mixed, (3, 4, 4), {"0": 4, "3": 4}),
-        Check("appended channels", shortcut, (3, 6, 6), {"a": 3, "b": 4, "head": 2}),
-        Check("uneven split", uneven, (4,), {"a": 3, "b": 2}),
-        Check("padded features", pads, (4,), {"a": 3, "b": 3}),
-    ]
-
-
-def _sums() -> list[Check]:
-    residual = randomise(Residual())
-    zero_rows(residual.outer, 0, 1, 2, bias=0)
-    residual.bn.weight.data[[1, 2, 3]] = 0
-    residual.bn.bias.data[[1, 2, 3]] = torch.tensor([0.4, 0.7, -0.2])
-    zero_rows(residual.inner, 4, 5, bias=0.3)
-    branch = randomise(Residual())
-    zero_rows(branch.outer, *range(8))
-    gate = Lambda(
-        lambda s, x: s.b(torch.relu(s.a(x)).mean((2, 3), keepdim=True) * torch.sigmoid(s.g(x))),
-        a=nn.Conv2d(3, 8, 1), g=nn.Conv2d(3, 1, 1), b=nn.Conv2d(8, 2, 1),
-    )  # fmt: skip
-    zero_rows(gate.a, 0, 1, bias=-1)
-    zero_rows(gate.g, 0, bias=0.3)
-    minus = Lambda(
-        lambda s, x: s.c(s.a(x) - s.b(x)),
-        a=nn.Linear(3, 6), b=nn.Linear(3, 6), c=nn.Linear(6, 2),
-    )  # fmt: skip
-    zero_rows(minus.a, *range(6), bias=0)
-    kept = Lambda(
-        lambda s, x: s.last(torch.relu(s.m(s.first(x)) + s.q(x))) + s.p(s.first(x)),
-        first=nn.Conv2d(2, 5, 1), m=nn.Conv2d(5, 4, 1), q=nn.Conv2d(2, 4, 1),
-        p=nn.Conv2d(5, 3, 3, padding=1), last=nn.Conv2d(4, 3, 1),
-    )  # fmt: skip
-    zero_rows(kept.first, 0, bias=0.8)
-    kept.m.weight.data[2, 1:] = 0
-    squeeze = SqueezeExcite()
-    zero_columns(squeeze.head, 0, 1, 2)
-    zero_columns(squeeze.down, 0, 1)
-    zero_rows(squeeze.down, 3, bias=-1)
-    return [
-        Check("residual sum", residual, (3, 8, 8),
-              {"stem": 7, "inner": 4, "outer": 7, "head": 4}),
-        Check("branch of constants", branch, (3, 8, 8),
-              {"stem": 8, "inner": 0, "outer": 0, "head": 4}),
-        Check("one gate for all", gate, (3, 4, 4), {"a": 6, "g": 1, "b": 2}),
-        Check("zero minus x", minus, (3,), {"a": 0, "b": 6, "c": 2}),
-        Check("constant made of a kept constant", kept, (2, 5, 5),
-              {"first": 5, "m": 4, "q": 4, "p": 3, "last": 3}),
-        Check("squeeze and excite", squeeze, (3, 6, 6),
-              {"conv": 6, "head": 2, "down": 3, "up": 6}),
-    ]  # fmt: skip
-
-
-def _forms() -> list[Check]:
-    separable = randomise(Separable())
-    separable.bn.weight.data[[0, 3]] = 0
-    zero_columns(separable.project, 2)
-    groups = Grouped()
-    zero_columns(groups.b, *range(3), 3, 6, 9, 10)
-    shared = Shared()
-    zero_rows(shared.twice, 0, 1, bias=0)
-    zero_columns(shared.twice, 0, 2)
-    zero_columns(shared.last, 0, 1, 2)
-    constant = Shared()
-    zero_rows(constant.first, 3, 4, bias=0.8)
-
-    def pair(*rows: int) -> nn.Module:
-        network = Lambda(
-            lambda s, x: s.t(s.a(x)) * s.t(s.b(x)),
-            a=nn.Linear(4, 6), b=nn.Linear(4, 6), t=nn.Linear(6, 3),
-        )  # fmt: skip
-        zero_rows(network.a, *rows, bias=0.8)
-        zero_rows(network.b, 0, bias=0.5)
-        return network
-
-    two = Lambda(
-        lambda s, x: s.project(torch.relu(s.depth(s.expand(x)))) + s.other(s.expand(x)),
-        expand=nn.Conv2d(3, 6, 1), depth=nn.Conv2d(6, 6, 1, groups=6),
-        project=nn.Conv2d(6, 2, 1), other=nn.Conv2d(6, 2, 1),
-    )  # fmt: skip
-    zero_columns(two.project, 2)
-    chain = Lambda(
-        lambda s, x: s.b(torch.tanh(s.h(torch.tanh(s.g(torch.tanh(s.a(x))))))),
-        a=nn.Conv2d(3, 8, 1), g=nn.Conv2d(8, 8, 1, groups=2), h=nn.Conv2d(8, 8, 1, groups=4),
-        b=nn.Conv2d(8, 2, 1),
-    )  # fmt: skip
-    zero_columns(chain.h, 1)
-    zero_columns(chain.b, 6, 7)
-    attention = Attention()
-    zero_columns(attention.down, *range(10))
-    slopes = nn.Sequential(nn.Conv2d(3, 6, 1), nn.PReLU(6), nn.Conv2d(6, 2, 1))
-    slopes[1].weight.data.uniform_(0.1, 0.9)
-    zero_columns(slopes[2], 0, 4)
-    zero_rows(slopes[0], 2, bias=-0.7)
-    normed = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 5), nn.ReLU(),
-                           nn.Linear(5, 2))  # fmt: skip
-    zero_rows(normed[0], 0, 1)
-    zero_columns(normed[2], 2)
-    zero_rows(normed[2], 3, bias=0.4)
-    fixed = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
-    zero_rows(fixed[2], 0, 1)
-    masked = Lambda(
-        lambda s, x: s.b(torch.relu(F.linear(x, s.a.weight * s.mask))),
-        a=nn.Linear(4, 6), b=nn.Linear(6, 2),
-    )  # fmt: skip
-    masked.register_buffer("mask", torch.tensor([0.0, 1, 1, 0, 1, 1])[:, None])
-    factor = Lambda(
-        lambda s, x: s.b(torch.cos(s.scale * s.a(x))), a=nn.Conv2d(2, 4, 1), b=nn.Conv2d(4, 3, 1)
-    )
-    factor.register_buffer("scale", torch.tensor([0.0, 1, 2, 0])[:, None, None])
-    row = nn.Sequential(nn.Linear(10, 1, bias=False))
-    zero_columns(row[0], 4)
-    return [
-        Check("depthwise block", separable, (3, 6, 6), {"expand": 5, "depth": 5, "project": 4}),
-        Check("uneven groups", groups, (3, 5, 5), {"a": 6, "g": 6, "b": 2}),
-        Check("groups behind groups", chain, (3, 4, 4), {"a": 8, "g": 8, "h": 8, "b": 2}),
-        Check("depthwise and another reader", two, (3, 4, 4),
-              {"expand": 6, "depth": 6, "project": 2, "other": 2}),
-        Check("one layer for two branches", pair(0), (4,), {"a": 6, "b": 6, "t": 3}),
-        Check("one of them constant", pair(*range(6)), (4,), {"a": 6, "b": 6, "t": 3}),
-        Check("layer applied twice", shared, (5,), {"first": 6, "twice": 6, "last": 2}),
-        Check("constant into a shared layer", constant, (5,),
-              {"first": 8, "twice": 8, "last": 2}),
-        Check("attention block", attention, (5, 8),
-              {"attention.in_proj_weight": 24, "attention.out_proj": 8, "up": 6, "down": 8},
-              {"layer_norm", "scaled_dot_product_attention", "transpose", "unsqueeze", "select",
-               "view", "permute", "reshape"}),
-        Check("slopes", slopes, (3, 4, 4), {"0": 3, "2": 2}),
-        Check("LayerNorm pins", normed, (4,), {"0": 6, "2": 4, "4": 2}, {"layer_norm"}),
-        Check("constant network", fixed, (4,), {"0": 1, "2": 2}),
-        Check("mask", masked, (4,), {"mul": 4, "b": 2}),
-        Check("factor zero", factor, (2, 4, 4), {"a": 2, "b": 3}),
-        Check("index that costs more", row, (10,), {"0": 1}, gather=0.0),
-    ]  # fmt: skip
-
-
-MUTATIONS = [
-    Mutation("zero padding is no border", affine._has_border,
-             "return any(padding) if isinstance(padding, (list, tuple)) else bool(padding)",
-             "return False"),
-    Mutation("'same' padding is no border", affine._has_border,
-             "return any(size > 1 for size in weight.shape[2:])", "return False"),
-    Mutation("a transposed convolution has no border", affine._has_border,
-             "        return True", "        return False"),
-    Mutation("constants give no constant rows behind a convolution", affine.Affine._folded,
-             "return (total * const).sum(axis=2).reshape(-1)", "return 0.0"),
-    Mutation("depthwise channels are not those of the input", affine.Affine.forward,
-             "np.repeat(source.ids, rows) if site.depthwise else ", ""),
-    Mutation("a constant at a border gives a constant", affine.Affine.forward,
-             "(site.border or site.shared)", "site.shared"),
-    Mutation("a constant into a shared layer gives a constant", affine.Affine.forward,
-             "(site.border or site.shared)", "site.border"),
-    Mutation("γ = 0 still reads its input", normalise.BatchNorm.backward,
-             "state.flows[node].needed", "state.flows[node].used"),
-    Mutation("inputs are never read", affine.Affine.backward,
-             "source.use((site.nonzero & rows).any(axis=1).reshape(-1))", "pass"),
-    Mutation("no representative at a border", affine.Affine.more,
-             "if site.border and site.groups == 1", "if False and site.groups == 1"),
-    Mutation("a layer may lose all its inputs", affine.Affine.more,
-             "if not inside.any():", "if False:"),
-    Mutation("groups need not be equal", affine.Affine.more,
-             "if site.groups > 1 and not site.depthwise:", "if False:"),
-    Mutation("groups are made equal to the smallest", form.equalise,
-             "max(1, int(kept.sum(axis=1).max()))", "1"),
-    Mutation("constants fold through padded groups", affine.Affine._exact,
-             "if site.shared or (site.border and site.groups > 1):", "if site.shared:"),
-    Mutation("constants fold into shared layers", affine.Affine._exact,
-             "if site.shared or (site.border and site.groups > 1):",
-             "if site.border and site.groups > 1:"),
-    Mutation("constants are not folded into the bias", weights._fold,
-             "offset += (wide * values).sum(dim=(2, 3)).reshape(-1)", "pass"),
-    Mutation("the representative is not scaled", weights._fold,
-             " / source.const[r]", ""),
-    Mutation("any channel is the representative", weights._fold,
-             "r = choose_representative(source, inside)", "r = len(inside) - 1"),
-    Mutation("the smallest constant is the representative", form.choose_representative,
-             "largest = int(np.argmax(np.where(dropped, size, 0.0)))",
-             "largest = int(np.argmin(size))"),
-    Mutation("constant rows keep a bias of their own", weights._fold,
-             "offset[idle] = torch.from_numpy(np.nan_to_num(result.const))[idle]", "pass"),
-    Mutation("groups that are gone still count", weights._slice,
-             "return torch.stack(blocks), len(groups)", "return torch.stack(blocks), site.groups"),
-    Mutation("ties are forgotten", Channels.tie, "self._edges.append((a, b))", "pass"),
-    Mutation("forced channels may go", Channels.force, "self._stays.update(ids.tolist())",
-             "self.forced.clear()"),
-    Mutation("calls that share weights are not tied", Analysis.share,
-             "self.channels.tie(first, ids)", "pass"),
-    Mutation("shared weights are taken for single ones", Analysis.shared, "> 1", "> 99"),
-    Mutation("an unknown operation is transparent", Opaque.forward,
-             "state.pin(operand, reason)", "pass"),
-    Mutation("what leaves an unknown operation may go", Analysis.free,
-             "self.channels.force(known.ids, reason)", "pass"),
-    Mutation("pinned channels need no exact values", Analysis.pin,
-             "known.used[:] = True", "pass"),
-    Mutation("one round of repairs is enough", decide,
-             "keep = alive[classes]\n                    changed = True",
-             "keep = alive[classes]"),
-    Mutation("operands of a sum are not tied", binary.Binary.forward,
-             "state.channels.tie(ids, part.ids)", "pass"),
-    Mutation("only the first operand of a sum is read", binary.Binary.backward,
-             "for operand in _operands(node, state):",
-             "for operand in _operands(node, state)[:1]:"),
-    Mutation("a factor 0 makes no constant", binary.Binary._constants,
-             "values = np.where(zero, 0.0, values)", "pass"),
-    Mutation("one channel for all may go", binary.Binary.more,
-             "if len(part.ids) == 1:", "if False:"),
-    Mutation("0 − x is x", binary.Binary.emit,
-             'i == 1 or op_name(node) in ("add", "mul")', "True"),
-    Mutation("a branch of constants counts as neutral", binary.Binary.emit,
-             "np.all((values == neutral) | ~known.used[kept])", "True"),
-    Mutation("concatenated channels start at 0", concat.Cat.backward,
-             "start += len(source.ids)", "start += 0"),
-    Mutation("pieces of a split are equally wide", concat.range_of,
-             "start = sum(widths[:piece])", "start = piece * widths[0]"),
-    Mutation("a range marks the first channels", concat.Part.backward,
-             "whole[start:stop:step] = mask", "whole[: len(mask)] = mask"),
-    Mutation("a range is cut at its old place", concat.Part.emit,
-             "int(place[0]), int(place[-1]) + 1, 1", "start, start + len(place), 1"),
-    Mutation("flatten interleaves channels", layout.Layout.forward,
-             "return flow(axis, source.ids[order], source.const[order])",
-             "order = np.tile(np.arange(len(source.ids)), len(order) // len(source.ids));"
-             " return flow(axis, source.ids[order], source.const[order])"),
-    Mutation("a channel shuffle moves nothing", layout.Layout.forward,
-             "Joined(origin, order)", "Joined(origin, np.sort(order))"),
-    Mutation("γ = 0 makes no constant", normalise.BatchNorm.forward,
-             "np.where((scale == 0).numpy(), value, const)", "const"),
-    Mutation("γ = 0 makes the constant 0", normalise.BatchNorm.forward,
-             "np.where((scale == 0).numpy(), value, const)",
-             "np.where((scale == 0).numpy(), 0.0, const)"),
-    Mutation("a kept constant loses its β", normalise.BatchNorm.emit,
-             "np.nan_to_num(known.const[kept][fixed]) if position == 1 else 0.0", "0.0"),
-    Mutation("BatchNorm passes constants on as they are", normalise.BatchNorm.forward,
-             "return flow(1, source.ids, const)",
-             "return flow(1, source.ids, np.where(source.live, const, source.const))"),
-    Mutation("activations pass constants on as they are", Unary.forward,
-             "return flow(source.axis, source.ids, const)",
-             "return flow(source.axis, source.ids, source.const)"),
-    Mutation("slopes are not sliced with their channels", Prelu.emit,
-             "out.kept(known)", "np.arange(len(out.kept(known)))"),
-    Mutation("padding is ignored by averages", pooling._plain_average,
-             "not padded and ", ""),
-    Mutation("a divisor is ignored by averages", pooling._plain_average,
-             'given.get("divisor_override") is None', "True"),
-    Mutation("zeros around keep a constant", pooling.Pad.forward,
-             "const = np.where(const == value, const, np.nan)", "pass"),
-    Mutation("appended channels shift nothing", pooling.Pad.backward,
-             "result.needed[low : low + len(source.ids)]", "result.needed[: len(source.ids)]"),
-    Mutation("the number of groups stays", Emitter.affine,
-             'arguments["groups"] = left.groups', "pass"),
-    Mutation("a larger network is returned as well", Compactor.compact,
-             "size(small) <= given(state)", "True"),
+BEHAVIOURS = [
+    Mutation("zero padding is a border", site, "has_border",
+             lambda right: lambda name, weight, read:
+             (read.get("padding") == "same" or name.startswith("conv_transpose"))
+             and right(name, weight, read)),
+    Mutation("'same' padding is a border", site, "has_border",
+             lambda right: lambda name, weight, read:
+             read.get("padding") != "same" and right(name, weight, read)),
+    Mutation("a transposed convolution has a border", site, "has_border",
+             lambda right: lambda name, weight, read:
+             not name.startswith("conv_transpose") and right(name, weight, read)),
+    Mutation("constants give constant rows behind a convolution", affine.Affine, "folded",
+             lambda right: lambda self, site, const: 0.0),
+    Mutation("depthwise channels are those of the input", affine.Affine, "labels",
+             lambda right: lambda self, site, source, state:
+             state.channels.fresh(site.groups * site.weight.shape[1])),
+    Mutation("a constant at a border gives none", affine.Affine, "loses_constants",
+             lambda right: lambda self, site: site.shared),
+    Mutation("a constant into a shared layer gives none", affine.Affine, "loses_constants",
+             lambda right: lambda self, site: site.border),
+    Mutation("γ = 0 reads nothing", normalise.BatchNorm, "reads",
+             lambda right: lambda self, result: result.used),
+    Mutation("inputs with a weight are read", affine.Affine, "read_inputs",
+             lambda right: lambda self, site, rows: np.zeros(right(self, site, rows).shape, bool)),
+    Mutation("a representative stands for constants at a border", affine.Affine, "represents",
+             lambda right: lambda self, site: False),
+    Mutation("a layer keeps one input", affine.Affine, "is_without_inputs",
+             lambda right: lambda self, inside: False),
+    Mutation("groups stay equal", affine.Affine, "needs_equal_groups",
+             lambda right: lambda self, site: False),
+    Mutation("groups become as large as the largest", _form, "goal",
+             lambda right: lambda kept: 1),
+    Mutation("constants stay in front of padded groups", affine.Affine, "cannot_fold",
+             lambda right: lambda self, site: site.shared),
+    Mutation("constants stay in front of shared layers", affine.Affine, "cannot_fold",
+             lambda right: lambda self, site: site.border and site.groups > 1),
+    Mutation("constants are folded into the bias", _weights, "offset_of",
+             lambda right: lambda wide, values: torch.zeros_like(right(wide, values))),
+    Mutation("the representative is scaled", _weights, "scaled",
+             lambda right: lambda total, constant: total),
+    Mutation("the representative is a constant channel", _weights, "choose_representative",
+             lambda right: lambda source, kept: len(kept) - 1),
+    Mutation("the largest constant is the representative", _form, "largest_of",
+             lambda right: lambda dropped, size: int(np.argmin(size))),
+    Mutation("constant rows get their constant as bias", _weights, "constants_of",
+             lambda right: lambda result, offset: offset),
+    Mutation("groups that are gone do not count", _weights, "groups_left",
+             lambda right: lambda site, groups: site.groups),
+    Mutation("ties are kept", Channels, "tie", lambda right: lambda self, a, b: None),
+    Mutation("forced channels stay", Channels, "force", lambda right: lambda self, ids, why: None),
+    Mutation("calls that share weights are tied", Analysis, "share",
+             lambda right: lambda self, weight, side, ids: None),
+    Mutation("shared weights are known as such", Analysis, "shared",
+             lambda right: lambda self, weight: False),
+    Mutation("an unknown operation pins what it reads", opaque.Opaque, "pin_operands",
+             lambda right: lambda self, node, state, why: None),
+    Mutation("what leaves an unknown operation stays", Analysis, "free",
+             lambda right: lambda self, node, axis, why:
+             flow(axis, self.channels.fresh(shape_of(node)[axis]))),
+    Mutation("pinned channels have exact values", Analysis, "mark_exact",
+             lambda right: lambda self, known: None),
+    Mutation("repairs go on until nothing changes", decide, "goes_on",
+             lambda right: lambda changed, turn: changed and turn < 1),
+    Mutation("operands of a sum are tied", binary.Binary, "tied",
+             lambda right: lambda self, parts, count, state:
+             next((p.ids for p in parts if len(p.ids) == count), None)
+             if any(len(p.ids) == count for p in parts) else state.channels.fresh(count)),
+    Mutation("both operands of a sum are read", binary.Binary, "read",
+             lambda right: lambda self, node, state: right(self, node, state)[:1]),
+    Mutation("a factor 0 makes a constant", binary.Binary, "annihilated",
+             lambda right: lambda self, node, const: np.zeros(len(const[0]), bool)),
+    Mutation("one channel for all stays", binary.Binary, "serves_all",
+             lambda right: lambda self, part: False),
+    Mutation("0 − x is not x", binary.Binary, "may_vanish",
+             lambda right: lambda self, node, i: True),
+    Mutation("a branch of constants is added", binary.Binary, "is_neutral",
+             lambda right: lambda self, node, pair, kept, i, out: self.may_vanish(node, i)),
+    Mutation("concatenated channels follow each other", concat.Cat, "starts",
+             lambda right: lambda self, counts: [0] * len(counts)),
+    Mutation("pieces of a split may differ in width", concat, "piece_start",
+             lambda right: lambda widths, piece: piece * widths[0]),
+    Mutation("a range marks its own channels", concat.Part, "place",
+             lambda right: lambda self, found, count: slice(0, count)),
+    Mutation("a range is cut at its new place", concat.Part, "bounds",
+             lambda right: lambda self, found, place:
+             (found.start, found.start + len(place), 1)),
+    Mutation("flatten keeps a channel's positions together", layout.Layout, "flattened",
+             lambda right: lambda self, order, count:
+             np.tile(np.arange(count), len(order) // count) if len(order) > count else order),
+    Mutation("a channel shuffle moves channels", layout.Layout, "shuffled",
+             lambda right: lambda self, order: np.sort(order)),
+    Mutation("γ = 0 makes a constant", normalise.BatchNorm, "value_at_zero_scale",
+             lambda right: lambda self, shift, const: const),
+    Mutation("that constant is β", normalise.BatchNorm, "value_at_zero_scale",
+             lambda right: lambda self, shift, const: np.zeros(len(const))),
+    Mutation("a kept constant keeps its β", normalise.BatchNorm, "shift_of_constants",
+             lambda right: lambda self, known, channels: np.zeros(len(channels))),
+    Mutation("BatchNorm maps constants", normalise.BatchNorm, "pushed",
+             lambda right: lambda self, node, source, function: source.const),
+    Mutation("activations map constants", unary.Unary, "pushed",
+             lambda right: lambda self, node, source: source.const),
+    Mutation("slopes are sliced with their channels", unary.Prelu, "kept_slopes",
+             lambda right: lambda self, known, out: np.arange(len(out.kept(known)))),
+    Mutation("padding ends constants in averages", pooling, "is_padded",
+             lambda right: lambda read: False),
+    Mutation("a divisor ends constants in averages", pooling, "has_divisor",
+             lambda right: lambda read: False),
+    Mutation("zeros around end a constant", pooling.Pad, "padded",
+             lambda right: lambda self, source, padding: source.const),
+    Mutation("appended channels shift the others", pooling.Pad, "middle",
+             lambda right: lambda self, padding, count: slice(0, count)),
+    Mutation("the number of groups follows the channels", affine.Affine, "groups_written",
+             lambda right: lambda self, node, groups: arguments.given(node).get("groups", 1)),
+    Mutation("a larger network is never returned", compactor, "is_no_larger",
+             lambda right: lambda small, report, traced: True),
 ]  # fmt: skip
 
 
 def table() -> str:
-    """Break every rule in turn; return what noticed, as Markdown."""
+    """Lose every behaviour in turn; return what noticed, as Markdown."""
     everything = checks()
-    lines = ["| what is broken on purpose | function | caught by |", "|---|---|---|"]
-    for mutation in MUTATIONS:
+    lines = ["| behaviour that is lost on purpose | where | caught by |", "|---|---|---|"]
+    for mutation in BEHAVIOURS:
         found = caught_by(mutation, everything)
         names = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
-        where = f"{mutation.function.__module__.split('.')[-1]}.{mutation.function.__qualname__}"
-        lines.append(f"| {mutation.breaks} | `{where}` | {names or '**nothing**'} |")
+        owner = getattr(mutation.owner, "__qualname__", mutation.owner.__name__).split(".")[-1]
+        lines.append(f"| {mutation.keeps} | `{owner}.{mutation.name}` | {names or '**nothing**'} |")
     return "\n".join(lines)
 
 

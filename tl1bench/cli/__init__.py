@@ -144,6 +144,10 @@ def compact(
     tune: Annotated[
         bool, typer.Option("--tune", help="Add indices or padding that are faster by measurement.")
     ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A .npz file with examples x (and labels y) to check the result on."),
+    ] = None,
     params: Params = Path("params.yaml"),
 ) -> None:
     """Remove every unit that provably cannot matter, and change nothing else."""
@@ -154,7 +158,7 @@ def compact(
             raise ConfigError("Say where the smaller network goes by --output small.onnx.")
         from tl1bench.cli import _standalone
 
-        _standalone.compact_file(model, output, page, tune)
+        _standalone.compact_file(model, output, page=page, tuning=tune, data=data)
         return
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import compact as stage

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -16,118 +15,125 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tl1bench.compaction import Compacted
-    from tl1bench.tuning.adapters import Adapters
 
 
 def compact_file(
-    source: Path, target: Path, page: Path | None = None, tuning: bool = False
+    source: Path,
+    target: Path,
+    *,
+    page: Path | None = None,
+    tuning: bool = False,
+    data: Path | None = None,
 ) -> None:
-    """Compact the network of a .pt2 file into `target`, .pt2 or .onnx.
+    """Compact the network of a .pt2 file into `target`, and check that it is the same function.
 
-    With `tuning`, adapters are switched on where a measurement here says that they pay. `page` is
-    where an HTML page about it goes; for that both networks are measured.
+    Parameters
+    ----------
+    source
+        A .pt2 file with example inputs.
+    target
+        A .pt2 or .onnx file.
+    page
+        Where an HTML page about it goes; for that both networks are measured.
+    tuning
+        Whether adapters are switched on where a measurement here says that they pay.
+    data
+        A .npz file with examples to check on; without it the example inputs and noise serve.
 
     Raises
     ------
     ConfigError
         `source` is no .pt2 file with example inputs, or `target` has another ending.
+    DataError
+        `data` does not hold examples for this network.
+    CompactionError, ExportError
+        The result is not the same function, and nothing is written.
     """
     if target.suffix not in (".onnx", ".pt2"):
         raise ConfigError(f"{target} must end in .onnx or .pt2.")
+    from tl1bench.cli import _examples
     from tl1bench.compaction import compact
-    from tl1bench.export import export_onnx
+    from tl1bench.tuning import tune
+    from tl1bench.tuning.adapters import Adapters
+    from tl1bench.tuning.proof import made_up, prove
 
     module, example = _read(source)
-    console = Console(soft_wrap=True)
-    tuned = None
-    if tuning:
-        from tl1bench.tuning import tune
-
-        tuned = tune(module, example)
-        console.print(str(tuned), markup=False, highlight=False)
+    inputs, labels = (made_up(example), None) if data is None else _examples.read(data, example)
+    tuned = tune(module, example) if tuning else None
+    if tuned is not None:
+        _say(str(tuned))
     small = compact(module, example) if tuned is None else tuned.compacted
-    if target.suffix == ".onnx":
-        export_onnx(small.model, example, target)
-    else:
-        small.save(target)
-    console.print(str(small.report), markup=False, highlight=False)
-    console.print(f"Written: {target}")
+    proof = prove(module, small, Adapters() if tuned is None else tuned.adapters, inputs)
+    accuracies = None if labels is None else _accuracies(module, small, inputs, labels)
+    _write(small, target, inputs if data is not None else None)
+    _say(str(small.report))
+    _say(f"Same function: {proof}.")
+    if accuracies is not None:
+        _say(f"Accuracy: {accuracies[0]:.2f} % before, {accuracies[1]:.2f} % after.")
+    _say(f"Written: {target}")
     if page is not None:
-        _write_page(page, source.name, module, small, None if tuned is None else tuned.adapters)
-        console.print(f"Written: {page}")
+        adapters = None if tuned is None else str(tuned.adapters)
+        _write_page(page, source.name, module, small, str(proof), adapters)
+        _say(f"Written: {page}")
+
+
+def _say(line: str) -> None:
+    Console(soft_wrap=True).print(line, markup=False, highlight=False)
+
+
+def _write(small: Compacted, target: Path, inputs: Sequence[Tensor] | None) -> None:
+    """Write the network; an ONNX file is compared on `inputs`, too, before it gets its name."""
+    from tl1bench.errors import ExportError
+    from tl1bench.export import export_onnx
+    from tl1bench.export.check import compare_file
+    from tl1bench.files import atomic_path
+    from tl1bench.tracing.agreement import ONNXRUNTIME
+
+    if target.suffix == ".pt2":
+        small.save(target)
+        return
+    with atomic_path(target) as draft:
+        export_onnx(small.model, small.example_inputs, draft)
+        if inputs is None:
+            return
+        difference, changed = compare_file(small.model, draft, inputs[0].split(500))
+        if difference > ONNXRUNTIME or changed:
+            raise ExportError(
+                f"On these data the ONNX form differs by {difference:.1e} and {changed} "
+                f"predictions change; nothing was written to {target}."
+            )
+
+
+def _accuracies(
+    module: nn.Module, small: Compacted, inputs: Sequence[Tensor], labels: Tensor
+) -> tuple[float, float]:
+    """Return the share of right predictions in percent, before and after."""
+    import torch
+
+    with torch.no_grad():
+        right = [
+            (network(*inputs).argmax(-1) == labels).double().mean()
+            for network in (module, small.model)
+        ]
+    return 100 * float(right[0]), 100 * float(right[1])
 
 
 def _write_page(
-    page: Path, name: str, module: nn.Module, small: Compacted, adapters: Adapters | None
+    page: Path, name: str, module: nn.Module, small: Compacted, proof: str, adapters: str | None
 ) -> None:
     from tl1bench.cli import _page
     from tl1bench.export import export_onnx
     from tl1bench.measuring import measure
 
-    inputs = small.example_inputs
-    equality = _equality(module, small, adapters)
     with TemporaryDirectory(prefix="tl1bench-") as folder:
         before, after = Path(folder) / "full.onnx", Path(folder) / "compact.onnx"
         dense, compacted = (
-            export_onnx(m, inputs, p) for m, p in ((module, before), (small.model, after))
+            export_onnx(m, small.example_inputs, p)
+            for m, p in ((module, before), (small.model, after))
         )
         latency = measure([before, after], memory_of=())
-    tuning = None if adapters is None else str(adapters)
-    findings = _page.Findings(name, small.report, equality, dense, compacted, latency, tuning)
+    findings = _page.Findings(name, small.report, proof, dense, compacted, latency, adapters)
     _page.write(findings, page)
-
-
-def _equality(module: nn.Module, small: Compacted, adapters: Adapters | None) -> str:
-    """Say how far the networks differ on the example inputs and on noise like them.
-
-    In float64 constants fold without rounding, so the same compaction is done again there.
-    """
-    import torch
-
-    from tl1bench.errors import CompactionError
-    from tl1bench.tuning.adapters import Adapters, Draft
-
-    networks, kind = (module, small.model), "the network's own precision"
-    inputs = _examples(small.example_inputs)
-    wide = [x.double() if x.is_floating_point() else x for x in inputs]
-    try:
-        full = copy.deepcopy(module).double()
-        draft = Draft(full, tuple(wide))
-        networks = (full, draft.write(adapters or Adapters()).model)
-        inputs, kind = wide, "float64"
-    except CompactionError:
-        pass  # A type is written into the traced network: it runs in that one only.
-    with torch.no_grad():
-        outputs = [_leaves(network(*inputs)) for network in networks]
-    difference = max(
-        float((a - b).abs().max() / a.abs().max().clamp(min=1))
-        for a, b in zip(*outputs, strict=True)
-    )
-    return (
-        f"outputs for {len(inputs[0])} examples, half of them noise, differ by {difference:.1e} at "
-        f"most, in {kind}, relative to the largest"
-    )
-
-
-def _examples(given: Sequence[Tensor], count: int = 32) -> list[Tensor]:
-    """Return `count` inputs: the given ones repeated, then noise of their mean and deviation."""
-    import torch
-
-    random = torch.Generator().manual_seed(0)
-    inputs = []
-    for x in given:
-        repeated = x[torch.arange(count) % len(x)]
-        if x.is_floating_point():
-            noise = torch.randn(repeated.shape, generator=random, dtype=x.dtype)
-            repeated[count // 2 :] = (noise * x.std() + x.mean())[count // 2 :]
-        inputs.append(repeated)
-    return inputs
-
-
-def _leaves(value: Any) -> list[Tensor]:
-    from torch.utils import _pytree
-
-    return list(_pytree.tree_leaves(value))
 
 
 def export_file(source: Path, target: Path) -> None:

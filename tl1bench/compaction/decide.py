@@ -23,8 +23,8 @@ def decide(state: Analysis) -> Bools:
     for known in state.flows.values():
         alive[classes[known.ids[known.needed]]] = True
     keep: Bools = alive[classes]
-    changed = True
-    while changed:
+    changed, turn = True, 0
+    while goes_on(changed, turn):
         changed = False
         # Demands travel from results to operands, so the last call goes first.
         for node in reversed(list(state.traced.calls)):
@@ -34,4 +34,10 @@ def decide(state: Analysis) -> Bools:
                     alive[classes[more]] = True
                     keep = alive[classes]
                     changed = True
+        turn += 1
     return keep
+
+
+def goes_on(changed: bool, turn: int) -> bool:  # noqa: ARG001
+    """Whether rules are asked once more: as long as one wanted something in the last turn."""
+    return changed

@@ -173,7 +173,7 @@ def compare_file(model: nn.Module, path: Path, batches: Iterable[Tensor]) -> tup
     Parameters
     ----------
     model
-        A classifier in eval mode on the CPU, with one input and one output.
+        In eval mode on the CPU, with one input; its first output are the scores of classes.
     path
         The file.
     batches
@@ -188,8 +188,8 @@ def compare_file(model: nn.Module, path: Path, batches: Iterable[Tensor]) -> tup
     name = opened.get_inputs()[0].name
     largest, changed = 0.0, 0
     for x in batches:
-        expected = model(x)
-        found = torch.from_numpy(opened.run(None, {name: x.numpy()})[0])
+        expected = agreement.leaves(model(x))
+        found = [torch.from_numpy(np.asarray(y)) for y in opened.run(None, {name: x.numpy()})]
         largest = max(largest, agreement.difference(expected, found))
-        changed += agreement.changed_predictions(expected, found)
+        changed += agreement.changed_predictions(expected[0], found[0], agreement.ONNXRUNTIME)
     return largest, changed

@@ -11,7 +11,7 @@ stays below the tolerance of the way in which they were computed:
 * `ONNXRUNTIME`: other kernels, other orders, fused operations, in float32.
 
 A classifier's predictions agree when no decided one changed: where the two best scores are closer
-than twice the difference of the results, rounding alone says which of them is larger.
+than twice what results may differ, rounding alone says which of them is larger.
 """
 
 from __future__ import annotations
@@ -61,13 +61,25 @@ def same(expected: Any, found: Any, depth: int = 1) -> bool:
     return all(_gap(a, b) <= rounding(a.dtype, depth) for a, b in real)
 
 
-def changed_predictions(expected: Tensor, found: Tensor) -> int:
-    """Count the decided predictions that differ, between scores (example, class)."""
+def changed_predictions(expected: Tensor, found: Tensor, tolerance: float) -> int:
+    """Count the decided predictions that differ.
+
+    Parameters
+    ----------
+    expected, found
+        Scores (example, class); of anything else nothing is predicted.
+    tolerance
+        How far results may differ, relative to max(1, max |expected|).
+
+    Returns
+    -------
+    int
+        Examples whose best class differs, though it was ahead by more than rounding can move.
+    """
     if expected.dim() != 2 or expected.shape[1] < 2:
         return 0
-    gap = (found - expected).abs().max()
     best = expected.sort(dim=1).values[:, -2:]
-    decided = best[:, 1] - best[:, 0] > 2 * gap
+    decided = best[:, 1] - best[:, 0] > 2 * tolerance * max(1.0, float(expected.abs().max()))
     return int(((found.argmax(1) != expected.argmax(1)) & decided).sum())
 
 

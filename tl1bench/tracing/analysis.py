@@ -64,11 +64,15 @@ class Analysis:
         if known is not None:
             if not known.used.all():
                 self.channels.force(known.ids, reason)
-                known.used[:] = True
+                self.mark_exact(known)
         elif isinstance(node.meta.get("val"), (Tensor, tuple, list)) and node not in self._passed:
             self._passed.add(node)
             for operand in node.all_input_nodes:
                 self.pin(operand, reason)
+
+    def mark_exact(self, known: Flow) -> None:
+        """Say that the values of all channels count, constants included."""
+        known.used[:] = True
 
     def free(self, node: fx.Node, axis: int, reason: str) -> Flow:
         """Give `node` new channels along `axis` that are live and must all stay."""

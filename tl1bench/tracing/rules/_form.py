@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tl1bench.tracing.channels import Bools, Flow, Ints
+from tl1bench.tracing.channels import Bools, Floats, Flow, Ints
 
 
 def choose_representative(source: Flow, kept: Bools) -> int | None:
@@ -17,10 +17,20 @@ def choose_representative(source: Flow, kept: Bools) -> int | None:
     if not dropped.any():
         return None
     size = np.where(~source.live, np.abs(np.nan_to_num(source.const)), 0.0)
-    largest = int(np.argmax(np.where(dropped, size, 0.0)))
+    largest = largest_of(dropped, size)
     able = np.where(kept & source.used, size, 0.0)
     best = int(np.argmax(able))
     return best if able[best] >= 1e-3 * size[largest] else largest
+
+
+def largest_of(dropped: Bools, size: Floats) -> int:
+    """Return the dropped constant whose magnitude is largest."""
+    return int(np.argmax(np.where(dropped, size, 0.0)))
+
+
+def goal(kept: Bools) -> int:
+    """Return how many channels each group keeps: as many as the one with most, and at least one."""
+    return max(1, int(kept.sum(axis=1).max()))
 
 
 def equalise(in_ids: Ints, inside: Bools, out_ids: Ints, outside: Bools, groups: int) -> list[Ints]:
@@ -30,8 +40,7 @@ def equalise(in_ids: Ints, inside: Bools, out_ids: Ints, outside: Bools, groups:
     alive = sides[0][1].any(axis=1) | sides[1][1].any(axis=1)
     added: list[Ints] = []
     for ids, kept in sides:
-        goal = max(1, int(kept.sum(axis=1).max()))
         for group in np.flatnonzero(alive):
-            spare = np.flatnonzero(~kept[group])[: goal - int(kept[group].sum())]
+            spare = np.flatnonzero(~kept[group])[: goal(kept) - int(kept[group].sum())]
             added.append(ids[group][spare])
     return added

@@ -62,13 +62,33 @@ def _fold(
         if site.border:
             r = choose_representative(source, inside)
             assert r is not None
-            wide[0, :, r] += (wide[0] * values[0]).sum(dim=1) / source.const[r]
+            wide[0, :, r] += scaled((wide[0] * values[0]).sum(dim=1), source.const[r])
         else:
-            offset += (wide * values).sum(dim=(2, 3)).reshape(-1)
+            offset += offset_of(wide, values)
     idle = torch.from_numpy(~needed)
     wide[idle.reshape(site.groups, -1)] = 0.0
-    offset[idle] = torch.from_numpy(np.nan_to_num(result.const))[idle]
+    offset[idle] = constants_of(result, offset)[idle]
     return wide.to(kind), offset.to(kind)
+
+
+def scaled(total: Tensor, constant: float) -> Tensor:
+    """Return Σ_j W[:, j] c_j as weights of an input that is `constant`."""
+    return total / constant
+
+
+def offset_of(wide: Tensor, values: Tensor) -> Tensor:
+    """Return what constant inputs add to the bias of each row."""
+    return (wide * values).sum(dim=(2, 3)).reshape(-1)
+
+
+def constants_of(result: Flow, offset: Tensor) -> Tensor:  # noqa: ARG001
+    """Return the bias of rows that nobody needs: what they always hold."""
+    return torch.from_numpy(np.nan_to_num(result.const))
+
+
+def groups_left(site: Site, groups: Ints) -> int:  # noqa: ARG001
+    """Return how many groups the sliced layer has."""
+    return len(groups)
 
 
 def _slice(site: Site, weight: Tensor, inside: Bools, outside: Bools) -> tuple[Tensor, int]:
@@ -81,8 +101,8 @@ def _slice(site: Site, weight: Tensor, inside: Bools, outside: Bools) -> tuple[T
         weight[g][torch.from_numpy(outs[g])][:, torch.from_numpy(ins[g])] for g in groups.tolist()
     ]
     if site.depthwise:
-        return weight[torch.from_numpy(groups)], len(groups)
-    return torch.stack(blocks), len(groups)
+        return weight[torch.from_numpy(groups)], groups_left(site, groups)
+    return torch.stack(blocks), groups_left(site, groups)
 
 
 def _gathered(node: fx.Node, site: Site, weight: Tensor, gather: Gather) -> Ints | None:

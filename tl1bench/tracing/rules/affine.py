@@ -33,15 +33,14 @@ class Affine(Rule):
             return OPAQUE.forward(node, state)
         state.note(node, site)
         source = state.along(site.source, site.axis)
-        groups, rows, columns, _ = site.weight.shape
-        out_dim_size = groups * rows
-        ids = np.repeat(source.ids, rows) if site.depthwise else state.channels.fresh(out_dim_size)
+        groups, _, columns, _ = site.weight.shape
+        ids = self.labels(site, source, state)
         const = source.const.reshape(groups, 1, columns)
-        varies = np.isnan(const) | ((const != 0) & (site.border or site.shared))
+        varies = np.isnan(const) | ((const != 0) & self.loses_constants(site))
         alive = (site.nonzero & varies).any(axis=2).reshape(-1)
-        value = np.zeros(out_dim_size) if site.bias is None else _numpy(state, site.bias)
-        if not site.border and not site.shared:
-            value = value + self._folded(site, np.nan_to_num(const))
+        value = np.zeros(len(ids)) if site.bias is None else _numpy(state, site.bias)
+        if not self.loses_constants(site):
+            value = value + self.folded(site, np.nan_to_num(const))
         result = flow(site.axis, ids, np.where(alive, np.nan, value))
         state.share(site.matrix, "in", source.ids)
         state.share(site.matrix, "out", ids)
@@ -49,8 +48,18 @@ class Affine(Rule):
             state.share(site.bias, "out", ids)
         return result
 
-    @staticmethod
-    def _folded(site: Site, const: Any) -> Any:
+    def labels(self, site: Site, source: Flow, state: Analysis) -> Ints:
+        """Return the channels of the result: those of the input where the layer is depthwise."""
+        groups, rows, _, _ = site.weight.shape
+        if site.depthwise:
+            return np.repeat(source.ids, rows)
+        return state.channels.fresh(groups * rows)
+
+    def loses_constants(self, site: Site) -> bool:
+        """Whether a constant input gives no constant output: at a border, and in shared layers."""
+        return site.border or site.shared
+
+    def folded(self, site: Site, const: Any) -> Any:
         """Σ over inputs and positions of weight · constant, per output row, in float64."""
         if not const.any():
             return 0.0
@@ -65,8 +74,12 @@ class Affine(Rule):
             return
         source, result = state.along(site.source, site.axis), state.flows[node]
         needed = result.used if site.shared else result.needed
-        rows = needed.reshape(site.groups, -1, 1)
-        source.use((site.nonzero & rows).any(axis=1).reshape(-1))
+        source.use(self.read_inputs(site, needed.reshape(site.groups, -1, 1)))
+
+    def read_inputs(self, site: Site, rows: Bools) -> Bools:
+        """Mark inputs to which one of the `rows` (group, row, 1) gives a non-zero weight."""
+        read: Bools = (site.nonzero & rows).any(axis=1).reshape(-1)
+        return read
 
     def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
         """Keep a representative of the constants at a border, equal groups, and no empty layer."""
@@ -77,25 +90,40 @@ class Affine(Rule):
         inside, outside = keep[source.ids], keep[result.ids]
         if not outside.any():
             return []
-        name, exact = state.label(site.matrix), self._exact(site, source)
+        name, exact = state.label(site.matrix), self.unfoldable(site, source)
         wanted = [(source.ids[~inside & exact], f"constant that {name} cannot fold")]
         inside = inside | exact
-        if site.border and site.groups == 1 and not site.shared:
+        if self.represents(site):
             representative = choose_representative(source, inside)
             if representative is not None:
                 wanted.append((source.ids[[representative]], f"constant at the border of {name}"))
                 inside[representative] = True
-        if not inside.any():
+        if self.is_without_inputs(inside):
             wanted.append((source.ids[:1], f"last input of {name}"))
-        if site.groups > 1 and not site.depthwise:
+        if self.needs_equal_groups(site):
             equal = equalise(source.ids, inside, result.ids, outside, site.groups)
             wanted += [(ids, f"equal groups of {name}") for ids in equal]
         return wanted
 
-    @staticmethod
-    def _exact(site: Site, source: Flow) -> Bools:
-        """Non-zero constants that can be folded neither into the bias nor into each other."""
-        if site.shared or (site.border and site.groups > 1):
+    def represents(self, site: Site) -> bool:
+        """Whether one constant input can stand for all others."""
+        return site.border and site.groups == 1 and not site.shared
+
+    def is_without_inputs(self, inside: Bools) -> bool:
+        """Whether nothing would be left to read."""
+        return not inside.any()
+
+    def needs_equal_groups(self, site: Site) -> bool:
+        """Whether every group must keep as many channels as the others."""
+        return site.groups > 1 and not site.depthwise
+
+    def cannot_fold(self, site: Site) -> bool:
+        """Whether constants can be folded neither into the bias nor into each other."""
+        return site.shared or (site.border and site.groups > 1)
+
+    def unfoldable(self, site: Site, source: Flow) -> Bools:
+        """Mark the non-zero constants that must stay inputs."""
+        if self.cannot_fold(site):
             exact: Bools = source.used & ~source.live & (source.const != 0)
             return exact
         return np.zeros(len(source.ids), dtype=bool)
@@ -161,8 +189,12 @@ class Affine(Rule):
         given = arguments.positional(node, "bias")
         given.update(input=source, weight=weight, bias=bias)
         if "groups" in given:
-            given["groups"] = groups
+            given["groups"] = self.groups_written(node, groups)
         return out.write(node.target, node, tuple(given.values()))
+
+    def groups_written(self, node: fx.Node, groups: int) -> int:  # noqa: ARG002
+        """Return the number of groups of the call that is written: of those that are left."""
+        return groups
 
 
 def _numpy(state: Analysis, node: fx.Node) -> Any:

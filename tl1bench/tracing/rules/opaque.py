@@ -20,13 +20,17 @@ class Opaque(Rule):
         if not isinstance(value, (torch.Tensor, tuple, list)):
             return None
         reason = f"read or written by {op_name(node)}"
-        for operand in node.all_input_nodes:
-            state.pin(operand, reason)
+        self.pin_operands(node, state, reason)
         if op_name(node) != "getitem":
             state.opaque.append(node)
         if not isinstance(value, torch.Tensor) or value.dim() < 2:
             return None
         return state.free(node, 1, reason)
+
+    def pin_operands(self, node: fx.Node, state: Analysis, reason: str) -> None:
+        """Keep all that the call reads, with exact values."""
+        for operand in node.all_input_nodes:
+            state.pin(operand, reason)
 
 
 class Scalar(Opaque):

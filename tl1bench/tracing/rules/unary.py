@@ -7,7 +7,7 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis, Virtual
 from tl1bench.tracing.arguments import node_of
-from tl1bench.tracing.channels import Flow, flow, push
+from tl1bench.tracing.channels import Floats, Flow, Ints, flow, push
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
@@ -25,12 +25,15 @@ class Unary(Rule):
         source = state.flows.get(source_node)
         if source is None:
             return OPAQUE.forward(node, state)
-        value = source_node.meta["val"]
-        const = push(
+        return flow(source.axis, source.ids, self.pushed(node, source))
+
+    def pushed(self, node: fx.Node, source: Flow) -> Floats:
+        """Return the constants that come out where constants go in."""
+        value = node_of(node.args[0]).meta["val"]
+        return push(
             source.const, source.axis, value.dim(), value.dtype,
             lambda x: node.target(x, *node.args[1:], **node.kwargs),  # type: ignore[operator]
         )  # fmt: skip
-        return flow(source.axis, source.ids, const)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the input channel of every needed channel."""
@@ -86,8 +89,12 @@ class Prelu(Unary):
         source = out.value(node.args[0])
         if slope is None or known is None or slope.numel() == 1 or source is None:
             return out.copy(node)
-        kept = out.sliced(node_of(node.args[1]), {0: out.kept(known)})
+        kept = out.sliced(node_of(node.args[1]), {0: self.kept_slopes(known, out)})
         return out.call(node, (source, out.tensor(node_of(node.args[1]), kept)))
+
+    def kept_slopes(self, known: Flow, out: Emitter) -> Ints:
+        """Return the slopes that stay: those of the channels that do."""
+        return out.kept(known)
 
 
 UNARY = Unary()
