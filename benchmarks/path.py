@@ -101,7 +101,8 @@ def walk(case: Case, name: str, training: Examples, validation: Examples) -> Poi
     from tl1bench.methods.penalised import Penalised
     from tl1bench.training import error_pct
     from tl1bench.training.epochs import Epochs
-    from tl1bench.training.path import Plan, Walk
+    from tl1bench.training.path import Walk
+    from tl1bench.training.plan import Plan
 
     mixed = {"mu": case.mu} if name in ("sparse_group_lasso", "integrated_tl1") else {}
     return Walk(

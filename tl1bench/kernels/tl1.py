@@ -88,6 +88,20 @@ def shrink_(z: Tensor, a: float, step: float) -> bool:
     """Apply the prox with τ = `step` to float32 weights in place, in C.
 
     False where C cannot go or float32 cannot hold the constants, and then nothing was done.
+
+    Parameters
+    ----------
+    z
+        Weights, any dense layout.
+    a
+        Shape of the penalty.
+    step
+        τ ≥ 0.
+
+    Returns
+    -------
+    bool
+        Whether it was done.
     """
     flat = flat_view(z) if plain(z) else None
     k = packed(a, step)
@@ -126,7 +140,22 @@ def shrink_each_(w: Tensor, step: Tensor, amount: float, a: float) -> bool:
 
 
 def prox(m: Tensor, a: float, step: float | Tensor) -> Tensor:
-    """Return the prox at magnitudes `m` ≥ 0, float64; `step` may differ from weight to weight."""
+    """Return the prox at magnitudes `m` ≥ 0, float64; `step` may differ from weight to weight.
+
+    Parameters
+    ----------
+    m
+        Magnitudes ≥ 0, float64, any shape.
+    a
+        Shape of the penalty.
+    step
+        τ ≥ 0, one or one for each weight.
+
+    Returns
+    -------
+    Tensor
+        Magnitudes ≤ m.
+    """
     tau = torch.as_tensor(step, dtype=torch.float64, device=m.device)
     small = tau * (a + 1) / a
     large = (2 * tau * (a + 1)).sqrt() - a / 2

@@ -12,7 +12,8 @@ from tl1bench.methods.penalised import Penalised
 from tl1bench.penalties import Penalty
 from tl1bench.tracing.arguments import as_tuple
 from tl1bench.training.method import Method
-from tl1bench.training.path import Evaluate, Plan, TrainEpoch, Walk
+from tl1bench.training.path import Evaluate, TrainEpoch, Walk
+from tl1bench.training.plan import Plan
 from tl1bench.training.points import Points
 
 
@@ -54,7 +55,7 @@ def path(
     example_inputs
         Inputs with a batch of at least 2 samples in their first dimension.
     lr, growth, epochs, branch_epochs, branch_below, dense_epochs, margin, steps
-        See `tl1bench.training.path.Plan`.
+        See `tl1bench.training.plan.Plan`.
     groups
         Side from which neurons are seen, see `ProximalOptimizer`.
     seed

@@ -39,6 +39,11 @@ def build(
     options
         The network's own options, such as `hidden=[300, 100]`.
 
+    Returns
+    -------
+    Module
+        On the CPU, in train mode.
+
     Raises
     ------
     ConfigError

@@ -22,6 +22,11 @@ def build(
         Number of outputs.
     hidden
         Widths of the hidden layers (LeCun et al. 1998, LeNet-300-100).
+
+    Returns
+    -------
+    Module
+        The network.
     """
     widths = [math.prod(input_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]

@@ -25,6 +25,11 @@ def build(input_shape: tuple[int, ...], classes: int, dropout: float = 0.5) -> n
     dropout
         Share of the 1024 hidden units that are left out in a training step.
 
+    Returns
+    -------
+    Module
+        The network.
+
     Source: a public TensorFlow script that implements Ma et al., Neural Networks 119 (2019).
     """
     channels, height, width = input_shape

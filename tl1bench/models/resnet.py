@@ -51,6 +51,11 @@ def build(
         Channels of each stage; every stage but the first halves the resolution.
     blocks
         Residual blocks a stage.
+
+    Returns
+    -------
+    Module
+        The network.
     """
     first = widths[0]
     layers: list[nn.Module] = [

@@ -15,6 +15,11 @@ def build(
 ) -> nn.Module:
     """Return stages of (conv 3×3 → BatchNorm → ReLU)*, 2×2 pooling between them, mean → Linear.
 
+    Returns
+    -------
+    Module
+        The network.
+
     Source: Simonyan & Zisserman, ICLR 2015, configuration D, with the one Linear layer that is
     usual on CIFAR. The mean over positions in place of the last pooling lets other sizes than
     32 × 32 in; every stage but the last halves the resolution.

@@ -29,6 +29,20 @@ class Anatomy:
     ) -> Anatomy:
         """Trace `model`.
 
+        Parameters
+        ----------
+        model
+            The network.
+        example_inputs
+            Inputs with a batch in their first dimension.
+        side
+            As for `groups`.
+
+        Returns
+        -------
+        Anatomy
+            Units and groups.
+
         Raises
         ------
         CompactionError

@@ -115,7 +115,24 @@ def _split(piece: TensorSlice, view: Tensor) -> tuple[Tensor, Tensor]:
 def make_groups(
     layer: int, layers: int, slices: Sequence[TensorSlice], shapes: Mapping[str, torch.Size]
 ) -> Groups:
-    """Make a block of groups from slices of equal count; `shapes` are those of the parameters."""
+    """Make a block of groups from slices of equal count; `shapes` are those of the parameters.
+
+    Parameters
+    ----------
+    layer
+        The weight layer that the block is attributed to.
+    layers
+        Number of weight layers.
+    slices
+        Slices of equal count.
+    shapes
+        Shapes of the parameters by name.
+
+    Returns
+    -------
+    Groups
+        The block.
+    """
     members, whole = 0, []
     for piece in slices:
         view = piece.view(torch.empty(shapes[piece.tensor], device="meta"))

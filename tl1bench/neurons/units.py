@@ -78,6 +78,20 @@ def groups(
     live in several layers has their union as its group. With a one-sided choice every element of
     every weight is in exactly one group.
 
+    Parameters
+    ----------
+    model
+        The network.
+    example_inputs
+        Inputs with a batch in their first dimension.
+    side
+        See above.
+
+    Returns
+    -------
+    tuple of Groups
+        In the order of weight layers.
+
     Raises
     ------
     CompactionError

@@ -1,7 +1,7 @@
 """What every proximal optimiser shares: penalised weights, groups, λ ramp, frozen zeros.
 
-A step is a gradient step of the loss alone (plus weight decay), then the prox of the penalty on
-the penalised weights, layer by layer and part by part, at the current learning rate.
+A step is a gradient step of the loss (plus weight decay), then the prox of the penalty on the
+penalised weights, layer by layer and part by part, at the current learning rate.
 """
 
 from __future__ import annotations
@@ -31,21 +31,19 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
     Parameters
     ----------
     model
-        A network, all of whose trainable parameters are optimised; convolution and linear weights
-        are penalised, biases and normalisation never. Or parameters (or param_groups) alone: then
-        those with two or more axes are penalised, and the penalty must be elementwise.
+        A network: all its trainable parameters are optimised, convolution and linear weights are
+        penalised. Or parameters (or param_groups) alone: those with two or more axes are
+        penalised, by an elementwise penalty.
     penalty
         See `tl1bench.penalties`.
-    lr
-        Learning rate η; the prox uses its current value, so schedulers move the threshold too.
-    momentum
-        In [0, 1); see the optimiser.
+    lr, momentum
+        η, whose current value the prox uses, so that schedulers move the threshold too; m in [0, 1).
     example_inputs
         What the network is traced with to find its groups; not needed for elementwise penalties.
     groups
         Side from which neurons are seen: "outgoing", "incoming", "both", "as_coded", or one for
-        each weight layer; or the groups themselves, found before. With "both", a penalty that is
-        no composition of an elementwise and a group term acts on each weight twice.
+        each weight layer; or the groups, found before. With "both", a penalty that does not split
+        into an elementwise and a group term acts on each weight twice.
     layer_weights
         c_l, one for each weight layer; 1 by default.
     weight_decay
@@ -56,13 +54,12 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
     Raises
     ------
     ConfigError
-        A value is out of range, a list has the wrong length, or groups are needed and there is
-        nothing to trace.
+        A value is out of range, a list too long or short, or there is nothing to trace.
 
     Notes
     -----
-    Zero means exactly 0.0. `lam_scale` (the ramp), the frozen flag and the original group sizes
-    live in `param_groups`, so that `state_dict` holds everything and resumes bit for bit.
+    Zero means exactly 0.0. The ramp, the frozen flag and the original group sizes live in
+    `param_groups`, so that `state_dict` resumes bit for bit.
     """
 
     metric = False
@@ -105,8 +102,7 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
     def regroup(self, groups: Sequence[neurons.Groups]) -> None:
         """Take the groups of a network whose parameters (and state) were sliced in place.
 
-        s_g stays that of the original network: a block keeps its first size, found by where its
-        slices lie.
+        s_g stays that of the original network, found by where a block's slices lie.
         """
         self.groups = tuple(groups)
         original: dict[str, list[int]] = self.param_groups[0]["members"]
@@ -170,10 +166,7 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         """Move the parameters along the loss and call `_regularise`."""
 
     def _regularise(self, tensors: Mapping[str, Tensor], steps: Mapping[str, Step]) -> None:
-        """Apply the prox to `tensors` in place, or the frozen pattern once there is one.
-
-        Both mappings have a value for each penalised weight, by name.
-        """
+        """Apply the prox, or the frozen pattern, to `tensors` in place; both are complete."""
         if self.frozen:
             held = {n: self.state[p]["mask"] for n, p in self._penalised.items() if p.requires_grad}
             torch._foreach_mul_([tensors[n] for n in held], list(held.values()))

@@ -138,10 +138,9 @@ class TensorPlace:
 
 @dataclass(frozen=True, eq=False)
 class FusedPlace:
-    """Groups under a radial penalty, and then the weights in them under its elementwise partner.
+    """Groups under a radial penalty, then the weights in them under its elementwise partner.
 
-    A large layer waits for memory: shortening its groups and shrinking its weights in one pass
-    reads and writes it once less. Where C cannot go, one happens after the other.
+    A large layer waits for memory: one pass reads and writes it once less than two.
     """
 
     groups: GroupPlace
@@ -235,16 +234,8 @@ def places(
 ) -> list[Operation]:
     """Return what the prox of a step does, in order: part by part of the penalty, on all layers.
 
-    Parameters
-    ----------
-    layers
-        The penalty of each weight layer.
-    layer_weights
-        c_l of each.
-    groups
-        The groups, each with its layer.
-    names
-        The penalised tensors in layer order.
+    `layers` and `layer_weights` have the penalty and c_l of each weight layer, `groups` each block
+    with its layer, `names` the penalised tensors in layer order.
     """
     tensors = [(i, TensorPlace(name)) for i, name in enumerate(names)]
     turns = [penalty.composition() for penalty in layers]

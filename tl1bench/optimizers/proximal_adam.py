@@ -29,6 +29,11 @@ class ProximalAdam(ProximalOptimizer):
     eps
         ε > 0.
 
+    Raises
+    ------
+    ConfigError
+        `beta2` or `eps` is out of range, or as for `ProximalOptimizer`.
+
     Source: Deleu & Bengio, Structured sparsity inducing adaptive optimizers for deep learning
     (2021), algorithm 1; Yun, Lozano & Yang, NeurIPS (2021).
     """

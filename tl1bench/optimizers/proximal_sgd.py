@@ -32,6 +32,11 @@ class ProximalSGD(ProximalOptimizer):
     momentum_form
         "averaged" or "heavy_ball".
 
+    Raises
+    ------
+    ConfigError
+        `momentum_form` is unknown, or as for `ProximalOptimizer`.
+
     Source: Ma et al., Neural Networks 119 (2019), for m = 0.
     """
 

@@ -42,13 +42,45 @@ class MinimaxConcave(Elementwise):
 
 
 def mcp_value(m: Tensor, lam: Step, gamma: float) -> Tensor:
-    """Return λm − m²/(2γ), flat from γλ on; λ may be a tensor."""
+    """Return λm − m²/(2γ), flat from γλ on; λ may be a tensor.
+
+    Parameters
+    ----------
+    m
+        Magnitudes ≥ 0.
+    lam
+        λ.
+    gamma
+        γ > 0.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
+    """
     inside = torch.minimum(m, torch.as_tensor(gamma * lam, dtype=m.dtype, device=m.device))
     return lam * inside - inside * inside / (2 * gamma)
 
 
 def firm_threshold(m: Tensor, step: Step, lam: Step, gamma: float) -> Tensor:
-    """Return the prox of MCP at magnitudes `m`; step and λ may be tensors."""
+    """Return the prox of MCP at magnitudes `m`; step and λ may be tensors.
+
+    Parameters
+    ----------
+    m
+        Magnitudes ≥ 0.
+    step
+        ≥ 0, one or one for each weight.
+    lam
+        λ.
+    gamma
+        γ > 0.
+
+    Returns
+    -------
+    Tensor
+        Magnitudes ≤ m.
+    """
     step = torch.as_tensor(step, dtype=m.dtype, device=m.device)
     convex = step < gamma
     slope = 1 - torch.where(convex, step, 0.0) / gamma

@@ -18,6 +18,22 @@ if TYPE_CHECKING:
 def penalty(name: str, method: Method, problem: Problem, lam: float) -> penalties.Penalty:
     """Build the method's penalty; the problem's μ applies unless the method sets its own.
 
+    Parameters
+    ----------
+    name
+        The method's, for the message.
+    method
+        How it is configured.
+    problem
+        What it is trained on.
+    lam
+        λ.
+
+    Returns
+    -------
+    Penalty
+        With all hyper-parameters.
+
     Raises
     ------
     ConfigError
@@ -34,14 +50,46 @@ def penalty(name: str, method: Method, problem: Problem, lam: float) -> penaltie
 
 
 def network(problem: Problem, input_shape: Sequence[int], classes: int, seed: int) -> nn.Module:
-    """Build the problem's network with the initial weights of `seed`."""
+    """Build the problem's network with the initial weights of `seed`.
+
+    Parameters
+    ----------
+    problem
+        Names the network and its options.
+    input_shape
+        Shape of one example.
+    classes
+        Number of outputs.
+    seed
+        Of the initial weights.
+
+    Returns
+    -------
+    Module
+        On the CPU.
+    """
     return models.build(problem.network.name, input_shape, classes, seed, **problem.network.options)
 
 
 def optimizer(
     method: Method, problem: Problem, regulariser: penalties.Penalty
 ) -> Callable[[nn.Module, neurons.Anatomy], optimizers.ProximalOptimizer]:
-    """Return what builds the method's optimiser once the network is on its device."""
+    """Return what builds the method's optimiser once the network is on its device.
+
+    Parameters
+    ----------
+    method
+        Names the optimiser.
+    problem
+        Gives rate, momentum and layer weights.
+    regulariser
+        The penalty.
+
+    Returns
+    -------
+    callable
+        Takes the network and its anatomy.
+    """
     kind = optimizers.kind(method.optimizer)
 
     def make(model: nn.Module, anatomy: neurons.Anatomy) -> optimizers.ProximalOptimizer:

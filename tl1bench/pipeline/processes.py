@@ -42,6 +42,11 @@ def each(
         What the progress bar is called.
     sizes
         Relative lengths of the jobs, for the time left; equal when not given.
+
+    Returns
+    -------
+    list
+        Of the results, in the order of the jobs.
     """
     if not jobs:
         return []

@@ -68,6 +68,15 @@ def lay_out(root: Path, target: Path, params: Path) -> None:
 
     Tracked files and new files that git does not ignore are copied, as they are now; results,
     lock and pinned data of the checkout's own profiles stay behind.
+
+    Parameters
+    ----------
+    root
+        A checkout.
+    target
+        Where the copy goes.
+    params
+        The params.yaml that is laid over.
     """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

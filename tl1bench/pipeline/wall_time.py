@@ -53,6 +53,20 @@ def close(profile: str, began: float, root: Path) -> dict[str, Any]:
 
     Stages that finished before the run was killed count; what DVC took between them does from
     `began` on.
+
+    Parameters
+    ----------
+    profile
+        Name of the profile.
+    began
+        When this call of the pipeline began, in seconds since the epoch.
+    root
+        The checkout.
+
+    Returns
+    -------
+    dict
+        `total_seconds`, `stages`, `cores` and `cpu`.
     """
     spent: dict[str, float] = defaultdict(float)
     now, seen = time.time(), 0.0
@@ -73,7 +87,17 @@ def close(profile: str, began: float, root: Path) -> dict[str, Any]:
 
 
 def show(account: dict[str, Any], profile: str, console: Console) -> None:
-    """Print an account as a table."""
+    """Print an account as a table.
+
+    Parameters
+    ----------
+    account
+        What `close` returned.
+    profile
+        Name of the profile.
+    console
+        Where it is printed.
+    """
     table = Table(title=f"Where the time went ({profile})")
     table.add_column("stage")
     table.add_column("seconds", justify="right")

@@ -53,7 +53,20 @@ def difference(expected: Any, found: Any) -> float:
 
 
 def same(expected: Any, found: Any, depth: int = 1) -> bool:
-    """Whether results in one precision differ by rounding alone; see `rounding`."""
+    """Whether results in one precision differ by rounding alone; see `rounding`.
+
+    Parameters
+    ----------
+    expected, found
+        Results of any structure.
+    depth
+        Layers behind each other.
+
+    Returns
+    -------
+    bool
+        Whether they do.
+    """
     pairs = _pairs(leaves(expected), leaves(found))
     if pairs is None:
         return False

@@ -75,7 +75,22 @@ class Analysis:
         known.used[:] = True
 
     def free(self, node: fx.Node, axis: int, reason: str) -> Flow:
-        """Give `node` new channels along `axis` that are live and must all stay."""
+        """Give `node` new channels along `axis` that are live and must all stay.
+
+        Parameters
+        ----------
+        node
+            The call.
+        axis
+            Where its channels lie.
+        reason
+            Why they must stay, for the report.
+
+        Returns
+        -------
+        Flow
+            The new channels.
+        """
         known = flow(axis, self.channels.fresh(shape_of(node)[axis]))
         self.channels.force(known.ids, reason)
         return known
@@ -95,7 +110,17 @@ class Analysis:
         return self._views[node, axis]
 
     def share(self, weight: fx.Node, side: str, ids: Ints) -> None:
-        """Tie the channels of all calls that use the same `weight` on the same `side`."""
+        """Tie the channels of all calls that use the same `weight` on the same `side`.
+
+        Parameters
+        ----------
+        weight
+            A known tensor.
+        side
+            "in" or "out".
+        ids
+            (channel,) labels of this call.
+        """
         first = self._sites.setdefault((weight, side), ids)
         self.channels.tie(first, ids)
 

@@ -47,7 +47,22 @@ class Flow:
 
 
 def flow(axis: int, ids: Ints, const: Floats | None = None) -> Flow:
-    """Make a flow whose channels are all live unless `const` says otherwise, and not yet used."""
+    """Make a flow whose channels are all live unless `const` says otherwise, and not yet used.
+
+    Parameters
+    ----------
+    axis
+        Where the channels lie.
+    ids
+        (channel,) labels.
+    const
+        (channel,) constants, NaN where live; None for all live.
+
+    Returns
+    -------
+    Flow
+        Nothing of it used yet.
+    """
     if const is None:
         const = np.full(len(ids), np.nan)
     # A constant that overflowed is no constant: the network computes it, whatever it is.
@@ -105,6 +120,24 @@ def push(
     """Push constants through the real operation, in the real dtype; NaN stays NaN.
 
     The operation sees a tensor of `ndim` dimensions with one sample and one position.
+
+    Parameters
+    ----------
+    const
+        (channel,) constants, NaN where live.
+    axis
+        Where channels lie in the argument of `function`.
+    ndim
+        Its number of dimensions.
+    dtype
+        Its type.
+    function
+        A map that keeps channels apart.
+
+    Returns
+    -------
+    ndarray
+        (channel,) constants, NaN where live.
     """
     known = ~np.isnan(const)
     if not known.any():

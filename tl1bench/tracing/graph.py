@@ -99,7 +99,13 @@ def is_batch(value: Any) -> bool:
 
 
 def check_weights(tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Refuse integer parameters, quantised or complex tensors and what is not finite."""
+    """Refuse integer parameters, quantised or complex tensors and what is not finite.
+
+    Raises
+    ------
+    CompactionError
+        One is among them; the message names it.
+    """
     for name, tensor in tensors:
         if isinstance(tensor, nn.Parameter) and not tensor.dtype.is_floating_point:
             raise CompactionError(f"Parameter {name!r} is {tensor.dtype}: only real floats.")

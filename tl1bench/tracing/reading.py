@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, fx
 from torch.export.graph_signature import InputKind
@@ -12,45 +14,33 @@ from tl1bench.tracing.graph import Traced, fold, op_name
 
 
 def read(program: torch.export.ExportedProgram) -> Traced:
-    """Take an exported program apart; fold what no input reaches."""
-    names: dict[str, tuple[str, bool, Tensor]] = {}
-    identity: dict[str, int] = {}
-    for spec in program.graph_signature.input_specs:
-        if spec.kind == InputKind.USER_INPUT:
-            continue
-        if spec.target is None or spec.kind not in (
-            InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR,
-        ):  # fmt: skip
-            raise CompactionError(f"The traced model needs an object it cannot keep: {spec}.")
-        store = program.state_dict if spec.target in program.state_dict else program.constants
-        tensor = store[spec.target].detach()
-        identity[spec.arg.name] = id(store[spec.target])
-        names[spec.arg.name] = (spec.target, spec.kind == InputKind.PARAMETER, tensor)
-    inputs: list[fx.Node] = []
+    """Take an exported program apart; fold what no input reaches.
+
+    Raises
+    ------
+    CompactionError
+        The program needs what cannot be kept, or draws random numbers.
+    """
+    stored = _stored(program)
     labels: dict[fx.Node, str] = {}
     static: dict[fx.Node, Tensor] = {}
-    parameters: set[fx.Node] = set()
+    inputs, parameters = list[fx.Node](), set[fx.Node]()
     first: dict[int, fx.Node] = {}
     ties: dict[str, str] = {}
     for node in list(program.graph.nodes):
-        if node.op == "placeholder":
-            if node.name in names:
-                labels[node], learnt, static[node] = names[node.name]
-                tied = first.setdefault(identity[node.name], node)
-                if tied is not node:
-                    node.replace_all_uses_with(tied)
-                    ties[labels[node]] = labels[tied]
-                if learnt:
-                    parameters.add(node)
-            else:
-                inputs.append(node)
+        if node.op == "placeholder" and node.name in stored:
+            own = stored[node.name]
+            labels[node], static[node] = own.name, own.tensor.detach()
+            tied = first.setdefault(id(own.tensor), node)
+            if tied is not node:
+                node.replace_all_uses_with(tied)
+                ties[labels[node]] = labels[tied]
+            if own.learnt:
+                parameters.add(node)
+        elif node.op == "placeholder":
+            inputs.append(node)
         elif node.op == "call_function":
-            _check_random(node)
-            if _takes_all(node):
-                node.replace_all_uses_with(node.args[0])
-                program.graph.erase_node(node)
-                continue
-            fold(node, static)
+            _read_call(node, program.graph, static)
         elif node.op != "output":
             raise CompactionError(f"The traced model holds {node.op} {node.name!r}.")
     (outputs,) = program.graph.output_node().args
@@ -66,6 +56,39 @@ def read(program: torch.export.ExportedProgram) -> Traced:
         ties=ties,
         static=static,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    name: str
+    learnt: bool
+    tensor: Tensor
+
+
+def _stored(program: torch.export.ExportedProgram) -> dict[str, _Stored]:
+    """Return the tensors that the program brings along, by the name of their placeholder."""
+    found: dict[str, _Stored] = {}
+    for spec in program.graph_signature.input_specs:
+        if spec.kind == InputKind.USER_INPUT:
+            continue
+        if spec.target is None or spec.kind not in (
+            InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR,
+        ):  # fmt: skip
+            raise CompactionError(f"The traced model needs an object it cannot keep: {spec}.")
+        store = program.state_dict if spec.target in program.state_dict else program.constants
+        learnt = spec.kind == InputKind.PARAMETER
+        found[spec.arg.name] = _Stored(spec.target, learnt, store[spec.target])
+    return found
+
+
+def _read_call(node: fx.Node, graph: fx.Graph, static: dict[fx.Node, Tensor]) -> None:
+    """Refuse a random call, drop one that takes all, fold one of known operands."""
+    _check_random(node)
+    if _takes_all(node):
+        node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
+        graph.erase_node(node)
+        return
+    fold(node, static)
 
 
 def _takes_all(node: fx.Node) -> bool:

@@ -46,6 +46,20 @@ def normal_form(node: fx.Node, name: str, state: Analysis) -> Site | None:
     """Read the call of operation `name`; None when it has no normal form.
 
     That is when its weights depend on the input or its layout is unusual.
+
+    Parameters
+    ----------
+    node
+        The call.
+    name
+        Its ATen operation.
+    state
+        The passes over the network.
+
+    Returns
+    -------
+    Site or None
+        The call in normal form.
     """
     read = _operands(node, name)
     source, matrix, bias = read["input"], read["weight"], read.get("bias")
@@ -106,7 +120,22 @@ def _operands(node: fx.Node, name: str) -> dict[str, Any]:
 
 
 def has_border(name: str, weight: Tensor, read: dict[str, Any]) -> bool:
-    """Whether zero padding lets some outputs see fewer inputs than others."""
+    """Whether zero padding lets some outputs see fewer inputs than others.
+
+    Parameters
+    ----------
+    name
+        ATen operation.
+    weight
+        As stored.
+    read
+        The call's arguments by name.
+
+    Returns
+    -------
+    bool
+        Whether there is a border.
+    """
     if name.startswith("conv_transpose"):
         return True
     padding = read.get("padding", 0)

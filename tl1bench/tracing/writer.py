@@ -19,7 +19,19 @@ from tl1bench.tracing.sliced import Gather, SlicedLayer
 
 
 class Emitter:
-    """Writes one compact graph; the rules call it for what they need."""
+    """Writes one compact graph; the rules call it for what they need.
+
+    Parameters
+    ----------
+    state
+        The passes over the network.
+    keep
+        (label,) which channels stay.
+    folding
+        Whether constants are folded into what reads them.
+    gather
+        Where an index picks live inputs.
+    """
 
     def __init__(self, state: Analysis, keep: Bools, folding: bool, gather: Gather) -> None:
         self.state, self.keep, self.folding, self.gather = state, keep, folding, gather
@@ -104,11 +116,43 @@ class Emitter:
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None = None,
     ) -> fx.Node:
-        """Write a call of `target` that takes over the name of `node`."""
+        """Write a call of `target` that takes over the name of `node`.
+
+        Parameters
+        ----------
+        target
+            The operation.
+        node
+            The call that it stands for.
+        args, kwargs
+            What it is given, nodes of the new graph among it.
+
+        Returns
+        -------
+        Node
+            In the new graph.
+        """
         return self.graph.create_node("call_function", target, args, kwargs or {}, name=node.name)
 
     def select(self, node: fx.Node, source: fx.Node, axis: int, order: Ints) -> fx.Node:
-        """Write `source` with its channels in the given order."""
+        """Write `source` with its channels in the given order.
+
+        Parameters
+        ----------
+        node
+            The call that it stands for.
+        source
+            A node of the new graph.
+        axis
+            Where its channels lie.
+        order
+            (channel,) positions to take.
+
+        Returns
+        -------
+        Node
+            In the new graph.
+        """
         if len(order) > 1 and np.array_equal(order, np.arange(order[0], order[-1] + 1)):
             start, stop = int(order[0]), int(order[-1]) + 1
             return self.write(torch.ops.aten.slice.Tensor, node, (source, axis, start, stop, 1))
@@ -174,7 +218,19 @@ def _origin(node: fx.Node, state: Analysis) -> fx.Node:
 
 
 def hold(root: nn.Module, name: str, tensor: torch.Tensor, learnt: bool) -> None:
-    """Put a tensor into `root` under its dotted name, with plain modules on the way."""
+    """Put a tensor into `root` under its dotted name, with plain modules on the way.
+
+    Parameters
+    ----------
+    root
+        The module.
+    name
+        Dotted name of the tensor.
+    tensor
+        What is held.
+    learnt
+        Whether it is a parameter; a buffer otherwise.
+    """
     path, _, last = name.rpartition(".")
     holder = root
     for part in path.split(".") if path else []:

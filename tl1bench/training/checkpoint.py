@@ -122,7 +122,17 @@ class Checkpoint:
 
 
 def resume(progress: Progress, model: nn.Module, optimizer: ProximalOptimizer) -> None:
-    """Put weights and momenta of a finished step into a network and optimiser of full size."""
+    """Put weights and momenta of a finished step into a network and optimiser of full size.
+
+    Parameters
+    ----------
+    progress
+        What `Checkpoint.read` returned.
+    model
+        A network of full size.
+    optimizer
+        Its optimiser.
+    """
     prefix = "model:"
     state = {k.removeprefix(prefix): v for k, v in progress.tensors.items() if k.startswith(prefix)}
     model.load_state_dict(state)

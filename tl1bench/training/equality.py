@@ -37,7 +37,20 @@ class Equality:
 
 @torch.no_grad()
 def compare(full: nn.Module, small: nn.Module, examples: Examples) -> Equality:
-    """Compare two float64 networks in evaluation mode on the same examples."""
+    """Compare two float64 networks in evaluation mode on the same examples.
+
+    Parameters
+    ----------
+    full, small
+        The networks.
+    examples
+        What they are compared on.
+
+    Returns
+    -------
+    Equality
+        How far they agree.
+    """
     rows = torch.arange(min(FLOAT64_EXAMPLES, len(examples)), device=examples.y.device)
     x = examples.batch(rows)[0].double()
     difference = agreement.difference(full(x), small(x))

@@ -23,7 +23,24 @@ class Examples:
     def of(
         cls, x: NDArray[Any], y: NDArray[np.int64], scale: float, device: torch.device
     ) -> Examples:
-        """Move arrays to `device` once; bytes stay bytes until they are used."""
+        """Move arrays to `device` once; bytes stay bytes until they are used.
+
+        Parameters
+        ----------
+        x
+            (example, …) bytes or floats.
+        y
+            (example,) class numbers.
+        scale
+            What inputs are multiplied by.
+        device
+            Where they go.
+
+        Returns
+        -------
+        examples : Examples
+            On the device.
+        """
         return cls(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), scale)
 
     def __len__(self) -> int:
@@ -49,6 +66,11 @@ def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Te
         Largest shift in pixels.
     generator
         CPU generator of the shifts.
+
+    Returns
+    -------
+    Tensor
+        Of the same shape.
     """
     height, width = x.shape[2:]
     dy, dx = torch.randint(0, 2 * reach + 1, (2, len(x)), generator=generator).to(x.device)

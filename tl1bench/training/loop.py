@@ -82,6 +82,11 @@ def train(
     clock
         Seconds; training time excludes reading the validation split.
 
+    Returns
+    -------
+    Trained
+        Weights, curve and closing numbers.
+
     Raises
     ------
     Tl1benchError

@@ -6,23 +6,20 @@ branch (a copy whose zeros are held, without penalty, its rate falling to 0) tur
 finished network. The global generators of torch, numpy and Python are seeded before each epoch by
 what epoch it is: all methods see the same order of examples in the same step, and a path that was
 killed goes on bit for bit.
+
+Long because it is one algorithm, whose constructor says what every part of it is given.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import math
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,8 +28,10 @@ from tl1bench.compaction import compact
 from tl1bench.errors import ConfigError, Tl1benchError
 from tl1bench.optimizers import ProximalOptimizer
 from tl1bench.training import checkpoint
+from tl1bench.training.around import at_each, own_random, seed_all
 from tl1bench.training.epochs import Epochs
 from tl1bench.training.method import Method, Start, plain_optimizer
+from tl1bench.training.plan import Plan
 from tl1bench.training.points import Point, Points
 from tl1bench.training.shrinker import Shrinker
 from tl1bench.training.spending import Spending
@@ -42,63 +41,34 @@ Evaluate = Callable[[nn.Module], float]
 Tick = Callable[[int, int, str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How a path is walked; the same for every method.
+class Walk:
+    """One path: `points` walks it, or goes on where `folder` says that it was.
 
     Parameters
     ----------
-    lr
-        Constant rate η of the steps, and where a branch's linear fall to 0 begins; > 0.
-    growth
-        γ > 1: each step makes the penalty γ times as strong, or keeps 1/γ of the weights.
-    epochs
-        Epochs a step.
-    branch_epochs
-        Epochs a branch.
-    branch_below
-        Branches begin once less than this share of the weights is left, in (0, 1].
-    dense_epochs
-        Epochs without sparsity that the path starts with; 0 takes the network as trained, and one
-        epoch is trained all the same, to count its iterations.
-    margin
-        The path ends when a branch's error exceeds the dense one's by more, in units of `evaluate`.
-    steps
-        At most so many steps.
-
-    Raises
-    ------
-    ConfigError
-        A value is out of range.
+    model
+        The network; trained, and made smaller, in place.
+    method
+        What makes it sparser.
+    train_epoch
+        Called with (network, optimizer); trains one epoch.
+    evaluate
+        Called with a network in eval mode; less is better.
+    example_inputs
+        Inputs with a batch of at least 2.
+    plan
+        How the path is walked.
+    groups
+        Side from which neurons are seen, see `ProximalOptimizer`.
+    seed
+        Of the generators that are seeded before each epoch.
+    folder
+        Where finished steps are kept; None for nowhere.
+    tick
+        Called with (epochs done, at most, what is done next).
+    clock
+        Seconds.
     """
-
-    lr: float = 0.1
-    growth: float = 1.35
-    epochs: int = 2
-    branch_epochs: int = 8
-    branch_below: float = 0.6
-    dense_epochs: int = 1
-    margin: float = 1.0
-    steps: int = 30
-
-    def __post_init__(self) -> None:
-        wanted = {
-            "lr": (self.lr > 0, "a number > 0"),
-            "growth": (self.growth > 1, "a number > 1"),
-            "epochs": (self.epochs >= 1, "1 or more"),
-            "branch_epochs": (self.branch_epochs >= 1, "1 or more"),
-            "branch_below": (0 < self.branch_below <= 1, "a share in (0, 1]"),
-            "dense_epochs": (self.dense_epochs >= 0, "0 or more"),
-            "margin": (self.margin >= 0, "a number ≥ 0"),
-            "steps": (self.steps >= 1, "1 or more"),
-        }
-        for name, (holds, what) in wanted.items():
-            if not holds:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; give {what}.")
-
-
-class Walk:
-    """One path: `points` walks it, or goes on where `folder` says that it was."""
 
     def __init__(
         self,
@@ -133,7 +103,7 @@ class Walk:
         ConfigError
             `folder` holds another path.
         """
-        with _own_random():
+        with own_random():
             return self._walk()
 
     def _walk(self) -> Points:
@@ -273,7 +243,7 @@ class Walk:
         whole = 2 * plan.branch_epochs + plan.steps * (plan.epochs + plan.branch_epochs)
         self._tick(self._epochs_done, whole, what)
         model.train()
-        _seed_all(f"{self._seed} {what} {number}")
+        seed_all(f"{self._seed} {what} {number}")
         if isinstance(self._train_epoch, Epochs):
             self._train_epoch.between = lambda: self._cut(shrinker)
         with self._spending.on(self._kind(what, model)):
@@ -316,43 +286,6 @@ class Walk:
         assert self._kept is not None
         progress.method = self._method.state()
         self._kept.write(progress, self._model, optimizer, shrinker)
-
-
-def _seed_all(text: str) -> None:
-    """Seed the global generators of torch, numpy and Python."""
-    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
-
-
-@contextmanager
-def _own_random() -> Iterator[None]:
-    """Leave the global generators as they were."""
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)
-
-
-@contextmanager
-def at_each(
-    optimizer: torch.optim.Optimizer, length: int, action: Callable[[float], None]
-) -> Iterator[None]:
-    """Call `action` with the share of `length` that is gone, before each step of `optimizer`."""
-    done = 0
-
-    def before(*_: Any) -> None:
-        nonlocal done
-        action(done / length)
-        done += 1
-
-    hook = optimizer.register_step_pre_hook(before)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def nonzero(model: nn.Module) -> int:

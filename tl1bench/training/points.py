@@ -47,6 +47,17 @@ class Points(Sequence[Point]):
 
     `seconds` says where this call's time went: the dense start and its branch, steps with more than
     half of the weights left and later ones, branches, compaction, evaluation, proof.
+
+    Parameters
+    ----------
+    points
+        In the order of steps.
+    dense_error
+        What `evaluate` returned for the dense network.
+    ended
+        Why there are no more.
+    seconds
+        Where the time went.
     """
 
     def __init__(

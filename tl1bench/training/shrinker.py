@@ -13,7 +13,19 @@ from tl1bench.training import shrinking
 
 
 class Shrinker:
-    """Cuts units that feed nothing out of a network and its optimiser, again and again."""
+    """Cuts units that feed nothing out of a network and its optimiser, again and again.
+
+    Parameters
+    ----------
+    model
+        The network.
+    optimizer
+        What trains it.
+    example
+        Inputs on which cutting must change nothing.
+    units
+        Its units.
+    """
 
     def __init__(
         self,

@@ -19,7 +19,17 @@ def slice_tensors(
     optimizer: torch.optim.Optimizer | None,
     step: Mapping[Axis, Tensor],
 ) -> None:
-    """Slice parameters, buffers and what the optimiser holds of the same shape, in place."""
+    """Slice parameters, buffers and what the optimiser holds of the same shape, in place.
+
+    Parameters
+    ----------
+    tensors
+        Parameters and buffers by name.
+    optimizer
+        What trains them; None for nothing.
+    step
+        Positions that are left, by (tensor, axis).
+    """
     for name in dict.fromkeys(axis[0] for axis in step):
         tensor, shape = tensors[name], tensors[name].shape
         cuts = [(dim, index) for (other, dim), index in step.items() if other == name]

@@ -112,6 +112,11 @@ def tune(
     cost
         Stands in for the measurement: latency ratios of ONNX files to the first of them.
 
+    Returns
+    -------
+    Tuned
+        The network, and what was tried.
+
     Raises
     ------
     CompactionError, ExportError, MeasurementError

@@ -28,7 +28,17 @@ class _Job:
 
 
 def run(config: Config, problem: str, method: str) -> None:
-    """Write `train/<problem>/<method>/<run>/{weights.safetensors,history.csv,run.json}`."""
+    """Write `train/<problem>/<method>/<run>/{weights.safetensors,history.csv,run.json}`.
+
+    Parameters
+    ----------
+    config
+        The profile.
+    problem
+        One of its problems.
+    method
+        One of its methods.
+    """
     cell = f"{problem}/{method}"
     with store.locked(f"{config.profile}-{problem}-{method}"):
         jobs = _jobs(config, problem, method)

@@ -49,7 +49,22 @@ class Affine(Rule):
         return result
 
     def labels(self, site: Site, source: Flow, state: Analysis) -> Ints:
-        """Return the channels of the result: those of the input where the layer is depthwise."""
+        """Return the channels of the result: those of the input where the layer is depthwise.
+
+        Parameters
+        ----------
+        site
+            The call.
+        source
+            What flows in.
+        state
+            The passes over the network.
+
+        Returns
+        -------
+        ndarray
+            (channel,) labels.
+        """
         groups, rows, _, _ = site.weight.shape
         if site.depthwise:
             return np.repeat(source.ids, rows)

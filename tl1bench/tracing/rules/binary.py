@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.arguments import node_of
 from tl1bench.tracing.channels import Bools, Floats, Flow, Ints, flow
 from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._operands import (
+    Pair,
+    both,
+    channel_axis,
+    dependent,
+    is_on_left,
+    operand_constants,
+    own_axis,
+    static_dim,
+)
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.rules.unary import UNARY
 from tl1bench.tracing.slots import Slot
@@ -24,40 +32,44 @@ _NEUTRAL = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0}
 _EITHER_SIDE = ("add", "mul")
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Two operands whose channels lie along `axis` of the result.
-
-    `const` has for each of them one number a channel, NaN where it is none.
-    """
-
-    axis: int
-    const: tuple[Floats, Floats]
-
-
 class Binary(Rule):
     """f(a, b): channels of both operands are one; an operand of constants becomes a buffer."""
 
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
         """Tie the operands' channels; two constants make a constant, a factor 0 as well."""
         if any(not isinstance(a, fx.Node) for a in node.args[:2]):
-            return UNARY.forward(node, state) if _on_left(node) else OPAQUE.forward(node, state)
-        axis = _axis(node, state)
+            return UNARY.forward(node, state) if is_on_left(node) else OPAQUE.forward(node, state)
+        axis = channel_axis(node, state)
         if axis is None:
             return OPAQUE.forward(node, state)
         shape = shape_of(node)
-        parts = [state.along(o, _own_axis(node, o, axis)) for o in _operands(node, state)]
+        parts = [state.along(o, own_axis(node, o, axis)) for o in dependent(node, state)]
         ids = self.tied(parts, shape[axis], state)
-        for operand in _both(node):
+        for operand in both(node):
             tensor = state.tensor(operand)
-            if tensor is not None and _static_dim(tensor, axis, len(shape), len(ids)) is not None:
+            if tensor is not None and static_dim(tensor, axis, len(shape), len(ids)) is not None:
                 state.share(operand, "out", ids)
-        first, second = (_constants(node, operand, axis, state) for operand in _both(node))
+        first, second = (operand_constants(node, operand, axis, state) for operand in both(node))
         state.note(node, Pair(axis, (first, second)))
         return flow(axis, ids, self.constants(node, (first, second)))
 
     def tied(self, parts: Sequence[Flow], count: int, state: Analysis) -> Ints:
-        """Return the labels of the result, tied to those of every operand that has all of them."""
+        """Return the labels of the result, tied to those of every operand that has all of them.
+
+        Parameters
+        ----------
+        parts
+            What flows in.
+        count
+            Channels of the result.
+        state
+            The passes over the network.
+
+        Returns
+        -------
+        ndarray
+            (channel,) labels.
+        """
         whole = [p for p in parts if len(p.ids) == count]
         ids = whole[0].ids if whole else state.channels.fresh(count)
         for part in whole[1:]:
@@ -89,12 +101,12 @@ class Binary(Rule):
             return
         needed = state.flows[node].needed
         for operand in self.read(node, state):
-            part = state.along(operand, _own_axis(node, operand, pair.axis))
+            part = state.along(operand, own_axis(node, operand, pair.axis))
             part.use(needed if len(part.ids) == len(needed) else np.array([needed.any()]))
 
     def read(self, node: fx.Node, state: Analysis) -> list[fx.Node]:
         """Return the operands that depend on an input."""
-        return _operands(node, state)
+        return dependent(node, state)
 
     def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
         """Keep an operand of one channel that many channels share while any of those stays."""
@@ -102,8 +114,8 @@ class Binary(Rule):
         if pair is None or not keep[state.flows[node].ids].any():
             return []
         parts = [
-            state.along(operand, _own_axis(node, operand, pair.axis))
-            for operand in _operands(node, state)
+            state.along(operand, own_axis(node, operand, pair.axis))
+            for operand in dependent(node, state)
         ]
         reason = f"one for all channels in {op_name(node)}"
         return [(part.ids, reason) for part in parts if self.serves_all(part)]
@@ -118,10 +130,10 @@ class Binary(Rule):
         if pair is None:
             return []
         known, ndim, found = state.flows[node], node.meta["val"].dim(), []
-        for operand in _both(node):
+        for operand in both(node):
             tensor = state.tensor(operand)
             if tensor is not None:
-                dim = _static_dim(tensor, pair.axis, ndim, len(known.ids))
+                dim = static_dim(tensor, pair.axis, ndim, len(known.ids))
                 if dim is not None:
                     found.append(Slot(operand, dim, known.ids, "produced"))
         return found
@@ -136,25 +148,61 @@ class Binary(Rule):
             return None
         constant = self.constant_operand(node, pair, kept, out)
         if constant is not None and self.is_neutral(node, pair, kept, constant, out):
-            return out.value(_both(node)[1 - constant])
+            return out.value(both(node)[1 - constant])
         written = [
             self._buffer(node, pair, kept, i, out) if i == constant
             else self._operand(node, pair, kept, operand, out)
-            for i, operand in enumerate(_both(node))
+            for i, operand in enumerate(both(node))
         ]  # fmt: skip
         if any(w is None for w in written):
             return None
         return out.call(node, (*written, *node.args[2:]))
 
     def constant_operand(self, node: fx.Node, pair: Pair, kept: Ints, out: Emitter) -> int | None:
-        """Return which operand alone can be replaced by its constants; None for neither or both."""
+        """Return which operand alone can be replaced by its constants; None for neither or both.
+
+        Parameters
+        ----------
+        node
+            The call.
+        pair
+            Its operands.
+        kept
+            Positions of the channels that stay.
+        out
+            The ledger that is written.
+
+        Returns
+        -------
+        int or None
+            0 or 1.
+        """
         able = [i for i in (0, 1) if out.folding and self._replaceable(node, pair, kept, i, out)]
         return able[0] if len(able) == 1 else None
 
     def is_neutral(self, node: fx.Node, pair: Pair, kept: Ints, i: int, out: Emitter) -> bool:
-        """Whether constant operand i changes nothing where that matters."""
+        """Whether constant operand i changes nothing where that matters.
+
+        Parameters
+        ----------
+        node
+            The call.
+        pair
+            Its operands.
+        kept
+            Positions of the channels that stay.
+        i
+            The constant operand, 0 or 1.
+        out
+            The ledger that is written.
+
+        Returns
+        -------
+        bool
+            Whether the call can be left out.
+        """
         neutral, known = _NEUTRAL.get(op_name(node)), out.state.flows[node]
-        other = _both(node)[1 - i]
+        other = both(node)[1 - i]
         if neutral is None or other.meta["val"].dtype != node.meta["val"].dtype:
             return False
         same = bool(np.all((pair.const[i][kept] == neutral) | ~known.used[kept]))
@@ -166,7 +214,7 @@ class Binary(Rule):
 
     @staticmethod
     def _buffer(node: fx.Node, pair: Pair, kept: Ints, i: int, out: Emitter) -> fx.Node:
-        operand = _both(node)[i]
+        operand = both(node)[i]
         shape = [1] * (node.meta["val"].dim() - pair.axis)
         shape[0] = len(kept)
         values = torch.from_numpy(np.nan_to_num(pair.const[i][kept]))
@@ -180,75 +228,19 @@ class Binary(Rule):
         if tensor is None:
             return out.value(operand)
         count = len(out.state.flows[node].ids)
-        dim = _static_dim(tensor, pair.axis, node.meta["val"].dim(), count)
+        dim = static_dim(tensor, pair.axis, node.meta["val"].dim(), count)
         return out.tensor(operand, out.sliced(operand, {} if dim is None else {dim: kept}))
 
     @staticmethod
     def _replaceable(node: fx.Node, pair: Pair, kept: Ints, i: int, out: Emitter) -> bool:
         """Whether operand i is a known constant wherever it counts, and the other has the shape."""
-        known, operands = out.state.flows[node], _both(node)
+        known, operands = out.state.flows[node], both(node)
         matters = known.needed[kept] | ~np.isnan(known.const[kept]) & known.used[kept]
         values = pair.const[i][kept][matters]
         if np.isnan(values).any() or not len(values) or out.state.tensor(operands[i]) is not None:
             return False
         other, full = operands[1 - i], shape_of(node)
         return other.meta["val"].dim() == len(full) and shape_of(other) == full
-
-
-def _axis(node: fx.Node, state: Analysis) -> int | None:
-    """Return the axis of the result along which channels lie; None where that is not known."""
-    tracked = [o for o in _both(node) if o in state.flows]
-    if not tracked or any(o not in state.flows and state.tensor(o) is None for o in _both(node)):
-        return None
-    ndim, first = node.meta["val"].dim(), tracked[0]
-    axis = int(state.flows[first].axis + ndim - first.meta["val"].dim())
-    if any(_own_axis(node, o, axis) < 1 for o in _operands(node, state)):
-        return None
-    return axis
-
-
-def _own_axis(node: fx.Node, operand: fx.Node, axis: int) -> int:
-    """Return the axis of an operand that meets `axis` of the result."""
-    return int(axis - node.meta["val"].dim() + operand.meta["val"].dim())
-
-
-def _constants(node: fx.Node, operand: fx.Node, axis: int, state: Analysis) -> Floats:
-    """Return what is constant of an operand, spread over the channels of the result."""
-    shape, tensor = shape_of(node), state.tensor(operand)
-    if tensor is not None:
-        return _static_constants(tensor, axis, len(shape), shape[axis])
-    part = state.along(operand, _own_axis(node, operand, axis))
-    return np.broadcast_to(part.const, shape[axis])
-
-
-def _both(node: fx.Node) -> tuple[fx.Node, fx.Node]:
-    return node_of(node.args[0]), node_of(node.args[1])
-
-
-def _on_left(node: fx.Node) -> bool:
-    return isinstance(node.args[0], fx.Node) and len(node.all_input_nodes) == 1
-
-
-def _operands(node: fx.Node, state: Analysis) -> list[fx.Node]:
-    return [o for o in _both(node) if state.tensor(o) is None]
-
-
-def _static_dim(tensor: Tensor, axis: int, ndim: int, count: int) -> int | None:
-    """Return the dimension of a known operand that lies on the channel axis, if it has extent."""
-    dim = axis - (ndim - tensor.dim())
-    return dim if dim >= 0 and tensor.shape[dim] == count and count > 1 else None
-
-
-def _static_constants(tensor: Tensor, axis: int, ndim: int, count: int) -> Floats:
-    """Per channel the one number that a known operand holds, NaN where it holds several."""
-    dim = axis - (ndim - tensor.dim())
-    table = tensor.to(torch.float64)
-    table = (
-        table.movedim(dim, 0).reshape(table.shape[dim], -1) if dim >= 0 else table.reshape(1, -1)
-    )
-    low, high = table.amin(dim=1), table.amax(dim=1)
-    values = torch.where(low == high, low, torch.full_like(low, torch.nan)).numpy()
-    return np.broadcast_to(values, count)
 
 
 OPS: dict[str, Rule] = dict.fromkeys(("add", "sub", "mul", "div", "maximum", "minimum"), Binary())

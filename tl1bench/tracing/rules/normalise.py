@@ -66,7 +66,22 @@ class BatchNorm(Rule):
         return flow(1, source.ids, const)
 
     def pushed(self, node: fx.Node, source: Flow, function: Callable[[Tensor], Tensor]) -> Floats:
-        """Return the constants that come out where constants go in."""
+        """Return the constants that come out where constants go in.
+
+        Parameters
+        ----------
+        node
+            The call.
+        source
+            What flows in.
+        function
+            The operation on one value a channel.
+
+        Returns
+        -------
+        ndarray
+            (channel,) constants, NaN where live.
+        """
         return push(source.const, 1, 2, node_of(node.args[0]).meta["val"].dtype, function)
 
     def value_at_zero_scale(self, shift: Tensor | None, const: Floats) -> Floats:

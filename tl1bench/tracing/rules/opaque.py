@@ -28,7 +28,17 @@ class Opaque(Rule):
         return state.free(node, 1, reason)
 
     def pin_operands(self, node: fx.Node, state: Analysis, reason: str) -> None:
-        """Keep all that the call reads, with exact values."""
+        """Keep all that the call reads, with exact values.
+
+        Parameters
+        ----------
+        node
+            The call.
+        state
+            The passes over the network.
+        reason
+            Why, for the report.
+        """
         for operand in node.all_input_nodes:
             state.pin(operand, reason)
 
