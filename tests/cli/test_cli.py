@@ -286,7 +286,7 @@ def test_compacting_is_checked_on_data_of_ones_own(tmp_path: Path) -> None:
     ("arrays", "said"),
     [
         ({"x": np.zeros((3, 8, 8))}, "the network takes numbers (examples, 1, 8, 8)"),
-        ({"x": np.zeros((3, 1, 8, 8)), "y": np.zeros(2, int)}, "one whole class number"),
+        ({"x": np.zeros((3, 1, 8, 8)), "y": np.zeros(2, int)}, "one class number for each of 3"),
         ({"a": np.zeros(3), "b": np.zeros(3)}, "holds a, b: name the inputs x"),
         ({"x": np.array([{}], dtype=object)}, "no .npz file of plain arrays"),
     ],

@@ -22,7 +22,7 @@ from tl1bench.tracing import agreement
 from tl1bench.tracing.analysis import analyse
 from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules import rule_of
-from tl1bench.tracing.rules.affine import Site
+from tl1bench.tracing.site import Site
 
 SHARE = 0.4
 PATTERNS = ("filters", "constants", "columns")
@@ -134,7 +134,7 @@ def zeroed(compactor: Compactor, weights: dict[str, torch.Tensor], pattern: str)
     draw = torch.Generator().manual_seed(1)
     traced = compactor.traced
     state = analyse(traced, rule_of)
-    sites = [(n, s) for n in traced.calls if isinstance(s := state.notes.get(n), Site)]
+    sites = [(n, s) for n in traced.calls if (s := state.plan(n, Site)) is not None]
     weights = {name: value.clone() for name, value in weights.items()}
     for node, site in sites:
         weight = weights[traced.names[site.matrix]]

@@ -37,7 +37,7 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
     penalty
         See `tl1bench.penalties`.
     lr, momentum
-        η, whose current value the prox uses, so that schedulers move the threshold too; m in [0, 1).
+        η, whose current value the prox uses, so schedulers move the threshold too; m in [0, 1).
     example_inputs
         What the network is traced with to find its groups; not needed for elementwise penalties.
     groups
