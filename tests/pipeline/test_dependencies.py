@@ -1,0 +1,72 @@
+"""DVC's dependencies against the imports: nothing missing, nothing foreign."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from checkouts import ROOT
+
+from tl1bench import plugins
+from tl1bench.pipeline import provenance
+from tl1bench.pipeline.stages import sources
+
+PACKAGE = Path(plugins.__file__).parent
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# What reads params.yaml, finds, stores, says and fails computes nothing; values of params.yaml are
+# dependencies of their own.
+COMPUTES_NOTHING = frozenset(
+    {"config", "errors.py", "files.py", "plugins.py", "progress.py", "pipeline/__init__.py",
+     "pipeline/stages/__init__.py", "pipeline/store.py", "pipeline/processes.py",
+     "pipeline/provenance.py"}
+)  # fmt: skip
+
+
+def place(file: Path) -> str:
+    """Return the room of a file, or the file itself at the top and in the pipeline."""
+    relative = file.relative_to(PACKAGE)
+    whole = relative.parts[0] == "pipeline" or len(relative.parts) == 1
+    return relative.as_posix() if whole else relative.parts[0]
+
+
+def imported(stage: str) -> set[str]:
+    """Return the rooms that a stage computes with."""
+    # The sources stage reads the files that training is made of, without importing all of them.
+    more = sources._TRAINING if stage == "sources" else ()
+    closure = provenance.closure([PACKAGE / f"pipeline/stages/{stage}.py", *more])
+    return {place(file) for file in closure} - COMPUTES_NOTHING
+
+
+def declared(stage: str) -> set[str]:
+    """Return the rooms and files that dvc.yaml names."""
+    prefix = "tl1bench/"
+    deps = STAGES[stage]["deps"]
+    return {d.removeprefix(prefix) for d in deps if d.startswith(prefix)}
+
+
+# What a training cell is made of stands in the files of the sources stage, so that a comment or
+# another method retrains nothing.
+@pytest.mark.parametrize("stage", [s for s in STAGES if s != "train"])
+def test_a_stage_depends_on_the_rooms_that_it_imports_and_no_other(stage: str) -> None:
+    assert declared(stage) == imported(stage)
+
+
+def test_a_training_cell_depends_on_its_own_sources_alone() -> None:
+    assert declared("train") == set()
+    assert STAGES["train"]["deps"] == [
+        "build/${profile}/sources/problems/${item.problem}.json",
+        "build/${profile}/sources/methods/${item.method}.json",
+    ]
+
+
+def test_dependencies_are_folders_but_for_the_pipelines_own_files() -> None:
+    for stage in STAGES:
+        for name in declared(stage):
+            assert (PACKAGE / name).is_dir() or name.startswith("pipeline/"), name
+
+
+def test_a_forgotten_dependency_would_be_noticed() -> None:
+    assert "runtime" in imported("measure")
+    assert "report" not in imported("measure")
+    assert imported("report") >= {"figures", "report", "results"}
