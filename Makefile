@@ -26,11 +26,12 @@ repro: data  ## set up, fetch the data and run the default profile: train … re
 test: $(INSTALLED)  ## set up and pass the tests
 	$(BIN)/python -m pytest -m "not slow" -n auto
 
-lint: $(INSTALLED)  ## style, types, architecture, and whether asv accepts the benchmarks
+lint: $(INSTALLED)  ## style, types, architecture, docstrings, and whether asv accepts the benchmarks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.house
 	$(BIN)/asv check --python=same
 
 smoke: $(INSTALLED)  ## the whole pipeline on a small problem, in a temporary copy of this tree

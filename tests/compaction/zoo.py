@@ -100,7 +100,20 @@ def build(name: str) -> tuple[nn.Module, int]:
         size = 2 * int(name.split("_")[-1])
         options["image_size"] = size
     network = models.get_model(name, weights=None, num_classes=10, **options).eval()
+    _randomise(network)
+    # Statistics of data, as after training: with made-up ones deep networks amplify rounding
+    # a million times, and nothing can be told from a comparison.
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    with torch.no_grad():
+        network(torch.randn(8, 3, size, size))
+    for norm in norms:
+        norm.eval()
+    return network, size
+
+
+def _randomise(network: nn.Module) -> None:
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -114,14 +127,6 @@ def build(name: str) -> tuple[nn.Module, int]:
         for key, value in network.named_parameters():
             if key.endswith("layer_scale"):
                 value.uniform_(0.5, 1.5)
-        # Statistics of data, as after training: with made-up ones deep networks amplify rounding
-        # a million times, and nothing can be told from a comparison.
-        for norm in norms:
-            norm.train().momentum = 1.0
-        network(torch.randn(8, 3, size, size))
-        for norm in norms:
-            norm.eval()
-    return network, size
 
 
 def zeroed(compactor: Compactor, weights: dict[str, torch.Tensor], pattern: str):
