@@ -161,14 +161,16 @@ def _read(source: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Return the network of a .pt2 file with a free batch, and example inputs of at least two."""
     import torch
 
+    from tl1bench.errors import CompactionError
+    from tl1bench.tracing.program import load_program
+
     mend = "Make one by torch.export.save(torch.export.export(model.eval(), (x,)), path)."
     if not source.is_file():
         raise ConfigError(f"{source} is not there. {mend}")
     try:
-        program = torch.export.load(source)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{source} is not a .pt2 file ({reason}). {mend}") from error
+        program = load_program(source)
+    except CompactionError as error:
+        raise ConfigError(f"{source} is not a .pt2 file to work on: {error}") from error
     example = program.example_inputs
     if example is None or example[1] or not all(isinstance(x, torch.Tensor) for x in example[0]):
         raise ConfigError(f"{source} lacks positional example inputs. {mend}")

@@ -1,20 +1,23 @@
 """A compact network as one safetensors file: tensors under their names, the graph as JSON beside.
 
 Nothing in it is code: a graph is a list of calls, each of which must name a functional ATen
-operation or a plain operator on sizes. Writing and reading take milliseconds, where an exported
-program takes a trace.
+operation or a plain operator on sizes, with the keywords of its schema. torch.fx writes Python from
+a graph, so every name in it must be an identifier that hides nothing. Writing and reading take
+milliseconds, where an exported program takes a trace.
 """
 
 from __future__ import annotations
 
 import json
+import keyword
 import math
 import operator
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import fx, nn
 
@@ -23,6 +26,11 @@ from tl1bench.files import atomic_path
 from tl1bench.tracing.writer import hold
 
 FORMAT = "tl1bench graph 1"
+MAX_TEXT, MAX_CALLS, MAX_DEPTH, MAX_NUMBERS = 64 << 20, 100_000, 16, 1 << 31
+_PART = re.compile(r"[A-Za-z0-9_]{1,200}")
+# What generated code and a module call their own.
+_MODULE = frozenset({*dir(nn.Module()), "graph", "code"})
+_TAKEN = frozenset({"self", "torch", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree"})
 _OPERATORS = {
     name: getattr(operator, name)
     for name in ("getitem", "add", "sub", "mul", "floordiv", "truediv", "mod", "neg", "eq", "ne",
@@ -67,17 +75,36 @@ def read(path: Path) -> fx.GraphModule:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
         if described.get("format") != FORMAT:
             raise ValueError("another format")
-        learnt = set(json.loads(described["parameters"]))
+        learnt = set(_json(described["parameters"]))
         root = nn.Module()
         for name, tensor in tensors.items():
+            _check_path(name)
             hold(root, name, tensor, name in learnt)
-        return fx.GraphModule(
-            root, _graph(json.loads(described["graph"]), tensors), "Compacted"
-        ).eval()
-    except (
-        OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError,
-    ) as error:  # fmt: skip
-        raise CompactionError(f"{path} is no compacted network ({error}).") from error
+        graph = _graph(_json(described["graph"]), tensors)
+        return fx.GraphModule(root, graph, "Compacted").eval()
+    except Exception as error:  # a file may be damaged in whatever way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CompactionError(f"{path} is no compacted network ({reason[:200]}).") from error
+
+
+def _json(text: str) -> Any:
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"a description of {len(text)} characters")
+    return json.loads(text)
+
+
+def _check_name(name: Any) -> None:
+    """Refuse what is no identifier, or hides what generated code or a module needs."""
+    fine = isinstance(name, str) and name.isidentifier() and name.isascii() and len(name) < 200
+    if not fine or keyword.iskeyword(name) or name.startswith("__") or name in _TAKEN:
+        raise ValueError(f"no name for a value: {str(name)[:60]!r}")
+
+
+def _check_path(name: str) -> None:
+    """Refuse names of tensors that would replace a part of a module."""
+    for part in name.split("."):
+        if not _PART.fullmatch(part) or part in _MODULE:
+            raise ValueError(f"no name for a tensor: {name[:60]!r}")
 
 
 def _target(node: fx.Node) -> str:
@@ -115,15 +142,20 @@ def _encode(value: Any) -> Any:
 
 def _graph(calls: list[Any], tensors: dict[str, torch.Tensor]) -> fx.Graph:
     graph, nodes = fx.Graph(), dict[str, fx.Node]()
+    if len(calls) > MAX_CALLS:
+        raise ValueError(f"a graph of {len(calls)} calls")
     for op, name, target, args, kwargs in calls:
-        if op == "placeholder" and str(target).isidentifier():
+        _check_name(name) if op != "output" else None
+        if op == "placeholder":
+            _check_name(target)
             nodes[name] = graph.placeholder(target)
         elif op == "get_attr" and target in tensors:
             nodes[name] = graph.create_node("get_attr", target)
         elif op == "call_function":
-            nodes[name] = graph.create_node(
-                op, _function(target), _decode(args, nodes), _decode(kwargs, nodes), name=name
-            )
+            function = _function(target)
+            positional, named = _decode(args, nodes), _decode(kwargs, nodes)
+            _check_arguments(function, positional, named)
+            nodes[name] = graph.create_node(op, function, positional, named, name=name)
         elif op == "output":
             graph.output(_decode(args, nodes)[0])
         else:
@@ -132,11 +164,37 @@ def _graph(calls: list[Any], tensors: dict[str, torch.Tensor]) -> fx.Graph:
     return graph
 
 
+def _check_arguments(function: Any, args: Any, kwargs: Any) -> None:
+    """Refuse arguments that the operation does not have, and sizes that no network needs."""
+    if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+        raise ValueError("arguments of another form")
+    known: set[str] = set()
+    most = 2
+    if isinstance(function, torch._ops.OpOverload):
+        known = {a.name for a in function._schema.arguments}
+        most = len(known)
+    if len(args) > most or set(kwargs) - known:
+        raise ValueError(f"arguments that {function} does not take")
+    for value in (*args, *kwargs.values()):
+        _check_size(value)
+
+
+def _check_size(value: Any) -> None:
+    """Refuse lists of sizes that would allocate more than any compact network is."""
+    numbers = value if isinstance(value, list | tuple) else [value]
+    whole = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
+    ends = [n for n in whole if n not in (2**63 - 1, -(2**63))]  # the usual end of a slice
+    if any(abs(n) > MAX_NUMBERS for n in ends) or math.prod(max(1, n) for n in ends) > MAX_NUMBERS:
+        raise ValueError("sizes beyond what a compact network needs")
+
+
 def _function(name: str) -> Any:
     family, _, rest = name.partition(".")
     if family == "operator":
         return _OPERATORS[rest]
     operation, _, overload = rest.partition(".")
+    _check_name(operation)
+    _check_name(overload)
     found = getattr(getattr(torch.ops.aten, operation), overload) if family == "aten" else None
     # A file may ask for arithmetic on tensors, never for files or for changes in place.
     if (
@@ -148,22 +206,25 @@ def _function(name: str) -> Any:
     return found
 
 
-def _decode(value: Any, nodes: dict[str, fx.Node]) -> Any:
+def _decode(value: Any, nodes: dict[str, fx.Node], depth: int = 0) -> Any:
+    if depth > MAX_DEPTH:
+        raise ValueError("arguments inside arguments without end")
     if isinstance(value, list):
-        return [_decode(v, nodes) for v in value]
+        return [_decode(v, nodes, depth + 1) for v in value]
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
     if kind == "node":
         return nodes[content]
     if kind == "tuple":
-        return tuple(_decode(v, nodes) for v in content)
+        return tuple(_decode(v, nodes, depth + 1) for v in content)
     if kind == "dict":
-        return {key: _decode(v, nodes) for key, v in content.items()}
+        return {key: _decode(v, nodes, depth + 1) for key, v in content.items()}
     if kind == "float":
         return float(content)
     if kind == "device":
         return torch.device(content)
+    _check_name(content)
     found = getattr(torch, content)
     if not isinstance(found, _KINDS[kind]):
         raise ValueError(f"no {kind}: {content}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,13 @@ from torch import Tensor, fx, nn
 from tl1bench.compaction import archive
 from tl1bench.compaction.decide import decide
 from tl1bench.compaction.report import Report, make_report
-from tl1bench.errors import CompactionError
 from tl1bench.files import atomic_path
 from tl1bench.tracing.analysis import Analysis, analyse
 from tl1bench.tracing.arguments import as_tuple
 from tl1bench.tracing.capture import trace
 from tl1bench.tracing.channels import Bools
 from tl1bench.tracing.graph import Traced
+from tl1bench.tracing.program import load_program
 from tl1bench.tracing.reading import read
 from tl1bench.tracing.rules import rule_of
 from tl1bench.tracing.sliced import Gather
@@ -125,12 +124,7 @@ def load_compacted(path: str | Path) -> fx.GraphModule:
     """
     if Path(path).suffix == ".safetensors":
         return archive.read(Path(path))
-    if not zipfile.is_zipfile(path):
-        raise CompactionError(f"{path} is no compacted network: no such file, or another format.")
-    try:
-        program = torch.export.load(Path(path))
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise CompactionError(f"{path} is no compacted network ({error}).") from error
+    program = load_program(path)
     state = analyse(read(program), rule_of)
     return write(state, decide(state) | True, False, None)[0]
 
