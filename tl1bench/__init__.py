@@ -4,6 +4,8 @@ The flow goes one way: params.yaml → data → train → compact → export →
 
 * `penalties` hold value and proximal operator of each regulariser, one file each;
 * `ProximalSGD`, `ProximalAdam` and `RMDA` are torch optimisers that make exact zeros with them;
+* `path` makes a network sparser step by step, by a penalty or another of the `methods`, and returns
+  a finished network for each step;
 * `compact` removes every neuron that provably cannot matter and changes nothing else;
 * `tune` does so too, and adds indices or padding where they are faster by measurement;
 * `export_onnx` writes one ONNX file, checked against torch;
@@ -35,9 +37,10 @@ _HOMES = {
     "export_onnx": "tl1bench.export",
     "load_compacted": "tl1bench.compaction",
     "measure": "tl1bench.measuring",
+    "path": "tl1bench.methods",
     "tune": "tl1bench.tuning",
 }
-_ROOMS = ("datasets", "models", "optimizers", "penalties")
+_ROOMS = ("datasets", "methods", "models", "optimizers", "penalties")
 
 __all__ = [
     "RMDA",
@@ -56,14 +59,16 @@ __all__ = [
     "export_onnx",
     "load_compacted",
     "measure",
+    "methods",
     "models",
     "optimizers",
+    "path",
     "penalties",
     "tune",
 ]
 
 if TYPE_CHECKING:
-    from tl1bench import datasets, models, optimizers, penalties
+    from tl1bench import datasets, methods, models, optimizers, penalties
     from tl1bench.compaction import Compacted, compact, load_compacted
     from tl1bench.errors import (
         CompactionError,
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
     )
     from tl1bench.export import accuracy, export_onnx
     from tl1bench.measuring import measure
+    from tl1bench.methods import path
     from tl1bench.optimizers import RMDA, ProximalAdam, ProximalSGD
     from tl1bench.tuning import tune
 

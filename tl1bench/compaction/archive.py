@@ -160,6 +160,8 @@ def _graph(calls: list[Any], tensors: dict[str, torch.Tensor]) -> fx.Graph:
             graph.output(_decode(args, nodes)[0])
         else:
             raise ValueError(f"no such step: {op} {target}")
+    if not any(node.op == "output" for node in graph.nodes):
+        raise ValueError("a graph without an output")
     graph.lint()
     return graph
 

@@ -73,7 +73,7 @@ def load_program(path: str | Path) -> torch.export.ExportedProgram:
         raise CompactionError(f"{path}: {error} is refused; {_MEND}.") from error
     except Exception as error:  # damaged in whatever way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CompactionError(f"{path} is no exported program ({reason}).") from error
+        raise CompactionError(f"{path} is no exported program ({reason[:200]}).") from error
     return program
 
 
