@@ -38,6 +38,11 @@ def between_planes(function):
     )
 
 
+def shuffled(y):
+    """Return a channel shuffle, as it is written with flatten instead of views."""
+    return y.unflatten(1, (2, 4)).transpose(1, 2).flatten(1, 2)
+
+
 IMAGE, ROW, LINE = (3, 6, 6), (3,), (3, 12)
 # What must shrink: nothing of it is without a rule.
 FOLLOWED = {
@@ -60,6 +65,10 @@ FOLLOWED = {
     "circular padding": (planes(nn.ReLU(), nn.CircularPad2d(1)), IMAGE),
     "reflecting convolution": (
         planes(nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")), IMAGE),
+    "channel shuffle by flatten": (
+        between_planes(lambda y: shuffled(y).amax((2, 3))), IMAGE),
+    "channels under two names": (
+        between_planes(lambda y: y.unflatten(1, (8, 1)).squeeze(2).amax((2, 3))), IMAGE),
     "channel shuffle": (planes(nn.ReLU(), nn.ChannelShuffle(2)), IMAGE),
     "adaptive maximum": (planes(nn.ReLU(), nn.AdaptiveMaxPool2d(2)), IMAGE),
     "maximum with a ceiling": (planes(nn.MaxPool2d(3, 2, 1, ceil_mode=True)), IMAGE),
@@ -95,6 +104,12 @@ PINNED = {
                      IMAGE, {"instance_norm"}),
     "softmax": (features(nn.Softmax(1)), ROW, {"softmax"}),
     "flip of channels": (between(lambda y: y.flip(1)), ROW, {"flip"}),
+    "channels as rows of an image": (
+        between_planes(lambda y: F.max_pool2d(y.flatten(2), (1, 3)).amax(2)), IMAGE,
+        {"max_pool2d"}),
+    "one channel for many": (
+        between_planes(lambda y: y.amax(1, keepdim=True).expand(-1, 8, -1, -1).amax((2, 3))),
+        IMAGE, {"amax", "expand"}),
     "one channel": (between(lambda y: y[:, 2:3].relu() + y.cumsum(1)), ROW, {"cumsum"}),
     "condition": (between(lambda y: torch.where(y > 0, y, 0.1)), ROW, {"gt", "where"}),
     "recurrence": (
@@ -144,6 +159,10 @@ def test_several_inputs_of_several_shapes_shrink_together():
     others = tuple(torch.randn(5, n, dtype=torch.float64) for n in (3, 4))
     torch.testing.assert_close(small.model(*others), network(*others), rtol=0, atol=1e-12)
     assert numbers(small.model) <= numbers(network)
+
+
+def test_a_channel_shuffle_by_flatten_that_loses_nothing_is_written_as_it_is(compacted):
+    compacted(between_planes(lambda y: shuffled(y).amax((2, 3)))(), IMAGE)
 
 
 def test_a_vector_may_be_a_factor():

@@ -107,20 +107,19 @@ class Layout(Rule):
         if out.state.plan(node, Virtual) is not None:
             return out.deferred(node)
         source = out.value(node.args[0])
-        if source is None or op_name(node) not in _VIEWS:
+        cut = result is not None and len(out.kept(result)) < len(result.ids)
+        if source is None or op_name(node) not in (_VIEWS if not cut else (*_VIEWS, "unflatten")):
             return out.copy(node)
         # `reshape`, because a `contiguous` before the view is not written.
-        target = torch.ops.aten.reshape.default
-        if result is None or len(out.kept(result)) == len(result.ids):
-            return out.write(target, node, (source, out.argument(node.args[1])))
-        return out.write(target, node, (source, _sizes(node, result, out)))
+        sizes = _sizes(node, result, out) if result and cut else out.argument(node.args[1])
+        return out.write(torch.ops.aten.reshape.default, node, (source, sizes))
 
     @staticmethod
     def _select(node: fx.Node, joined: Joined, result: Flow, out: Emitter) -> fx.Node | None:
         source, whole = out.value(joined.origin), out.value(node.args[0])
         kept = out.kept(result)
         if len(kept) == len(result.ids) and whole is not None:
-            if op_name(node) == "channel_shuffle":
+            if op_name(node) not in _VIEWS:
                 return out.copy(node)
             target = torch.ops.aten.reshape.default
             return out.write(target, node, (whole, out.argument(node.args[1])))

@@ -1,9 +1,8 @@
-"""Operations that mix or move positions but never channels: pooling, resizing, padding, means."""
+"""Operations that mix or move positions but never channels: pooling, resizing, means."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import fx
 from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import node_of
-from tl1bench.tracing.channels import Floats, Flow, flow
+from tl1bench.tracing.channels import Flow, flow
 from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
@@ -28,13 +27,17 @@ class Pooling(Rule):
     def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
         """Pass channels on; a constant that meets padding becomes live."""
         source_node = node.args[0]
-        if not isinstance(source_node, fx.Node) or source_node.meta["val"].dim() < 3:
+        if not isinstance(source_node, fx.Node) or not self.is_batched(node):
             return OPAQUE.forward(node, state)
         source = state.along(source_node, 1)
         const = source.const
         if not self.exact and not is_plain_average(node):
             const = np.where(const == 0, const, np.nan)
         return flow(1, source.ids, const)
+
+    def is_batched(self, node: fx.Node) -> bool:
+        """Whether the first dimension is the batch: without one, it would be the channels."""
+        return bool(node_of(node.args[0]).meta["val"].dim() == 2 + int(op_name(node)[-2]))
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the input channel of every needed channel."""
@@ -57,6 +60,10 @@ class Turn(Pooling):
         if ndim < 3 or not dims or any(int(d) % ndim == 1 for d in dims):  # type: ignore[arg-type]
             return OPAQUE.forward(node, state)
         return super().forward(node, state)
+
+    def is_batched(self, node: fx.Node) -> bool:  # noqa: ARG002
+        """Any tensor may turn."""
+        return True
 
 
 def is_plain_average(node: fx.Node) -> bool:
@@ -137,97 +144,12 @@ class Expand(Mean):
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with as many channels as are left."""
         source, known = out.value(node.args[0]), out.state.flows.get(node)
-        if source is None or known is None:
+        before = out.state.flows.get(node_of(node.args[0]))
+        if source is None or known is None or before is None or known.ids is not before.ids:
             return out.copy(node)
         sizes = [*out.argument(node.args[1])]
         sizes[known.axis] = -1
         return out.call(node, (source, sizes, *node.args[2:]))
-
-
-@dataclass(frozen=True, eq=False)
-class Padding:
-    """New channels at either end of `axis`, all of `value`; `elsewhere` positions are padded."""
-
-    low: int
-    high: int
-    axis: int
-    value: float = 0.0
-    elsewhere: bool = False
-
-
-class Pad(Rule):
-    """Padding: numbers along positions may end a constant, along channels they add some.
-
-    Reflected, replicated or wrapped positions are copies, which no constant minds.
-    """
-
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
-        """Put new constant channels at either end; the others stay what they are."""
-        source = state.flows.get(node_of(node.args[0]))
-        padding = None if source is None else self._read(node, source)
-        if source is None or padding is None:
-            return OPAQUE.forward(node, state)
-        const = self.padded(source, padding) if padding.elsewhere else source.const
-        low, high = padding.low, padding.high
-        front, back = state.channels.fresh(low), state.channels.fresh(high)
-        state.note(node, padding)
-        return flow(
-            source.axis,
-            np.concatenate([front, source.ids, back]),
-            np.concatenate([np.full(low, padding.value), const, np.full(high, padding.value)]),
-        )
-
-    def padded(self, source: Flow, padding: Padding) -> Floats:
-        """Return the constants that padded positions leave: those of the same value."""
-        return np.where(source.const == padding.value, source.const, np.nan)
-
-    def _read(self, node: fx.Node, source: Flow) -> Padding | None:
-        """Read the call; None where channels and positions, or samples, are padded."""
-        ndim, widths = node.meta["val"].dim(), _widths(node)
-        if op_name(node) == "pad" and len(node.args) > 2 and node.args[2] != "constant":
-            inside = source.axis < ndim - len(widths) // 2
-            return Padding(0, 0, source.axis) if inside else None
-        pairs = {ndim - 1 - i // 2: (widths[i], widths[i + 1]) for i in range(0, len(widths), 2)}
-        if any(low < 0 or high < 0 for low, high in pairs.values()) or any(pairs.get(0, (0, 0))):
-            return None
-        low, high = pairs.pop(source.axis, (0, 0))
-        elsewhere = any(any(pair) for pair in pairs.values())
-        if elsewhere and (low or high):
-            return None
-        return Padding(low, high, source.axis, _value(node), elsewhere)
-
-    def backward(self, node: fx.Node, state: Analysis) -> None:
-        """Use the input channel of every needed channel in the middle."""
-        padding = state.plan(node, Padding)
-        if padding is not None:
-            source, result = state.flows[node_of(node.args[0])], state.flows[node]
-            source.use(result.needed[self.middle(padding, len(source.ids))])
-
-    def middle(self, padding: Padding, count: int) -> slice:
-        """Return where the `count` channels of the operand lie in the result."""
-        return slice(padding.low, padding.low + count)
-
-    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
-        """Write the call with as many new channels as are left."""
-        padding, source = out.state.plan(node, Padding), out.value(node.args[0])
-        if padding is None or source is None:
-            return out.copy(node)
-        ids, widths = out.state.flows[node].ids, _widths(node)
-        place = 2 * (node.meta["val"].dim() - 1 - padding.axis)
-        if place < len(widths):
-            widths[place] = int(out.keep[ids[: padding.low]].sum())
-            widths[place + 1] = int(out.keep[ids[len(ids) - padding.high :]].sum())
-        return out.call(node, (source, widths, *node.args[2:]))
-
-
-def _widths(node: fx.Node) -> list[int]:
-    return [int(w) for w in node.args[1]]  # type: ignore[union-attr, arg-type]
-
-
-def _value(node: fx.Node) -> float:
-    place = 3 if op_name(node) == "pad" else 2
-    given: Any = node.args[place] if len(node.args) > place else None
-    return float(given or 0)
 
 
 _EXACT, _AVERAGE = Pooling(), Pooling(exact=False)
@@ -243,7 +165,6 @@ OPS: dict[str, Rule] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _AVERAGE),
     **dict.fromkeys(("mean", "amax", "amin", "sum"), Mean()),
     **dict.fromkeys(("flip", "roll"), Turn()),
-    **dict.fromkeys(("constant_pad_nd", "pad"), Pad()),
     "select": Select(),
     "expand": Expand(),
 }  # fmt: skip

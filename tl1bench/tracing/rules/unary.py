@@ -104,10 +104,10 @@ OPS: dict[str, Rule] = {
     "prelu": Prelu(), "_prelu_kernel": Prelu(),
     **dict.fromkeys(
         ("relu", "relu6", "hardtanh", "sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid",
-         "leaky_relu", "elu", "selu", "celu", "softplus", "softsign", "logsigmoid", "log_sigmoid",
+         "leaky_relu", "elu", "selu", "celu", "softplus", "log_sigmoid",
          "mish", "exp", "neg", "abs", "sqrt", "rsqrt", "pow", "square", "clamp", "clamp_min",
          "clamp_max", "log", "log1p", "sin", "cos", "erf", "reciprocal", "to", "_to_copy",
-         "hardshrink", "softshrink", "threshold", "tanhshrink", "sign", "floor", "round",
+         "hardshrink", "softshrink", "threshold", "sign", "floor", "round",
          "rrelu", "rsub"),
         UNARY,
     ),
