@@ -1,8 +1,9 @@
 """Exact compaction: remove every channel that provably cannot matter, change nothing else.
 
-From a model to a smaller one: `tracing.capture` traces it, `tracing.analysis` follows every channel
-through it by the rule of each operation, `decide` says which stay, `compactor` has every rule write
-its call into a new graph (`tracing.writer`), and `report` says what was done. `archive` is the file.
+From a model to a smaller one: `tracing.capture` traces it, `tracing.analysis` follows every
+channel through it by the rule of each operation, `decide` says which stay, `compactor` has every
+rule write its call into a new graph (`tracing.writer`), `report` says what was done, and `archive`
+is the file.
 """
 
 from tl1bench.compaction.compactor import Compacted, Compactor, compact, load_compacted
