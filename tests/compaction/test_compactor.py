@@ -8,7 +8,6 @@ from test_compact import thin_out
 from torch import nn
 
 from tl1bench.compaction import Compactor, compact
-from tl1bench.errors import CompactionError
 
 
 class Masked(nn.Module):
@@ -56,32 +55,3 @@ def test_compacting_leaves_the_given_weights_alone():
     before = {name: value.clone() for name, value in network.state_dict().items()}
     Compactor(Residual(), torch.randn(2, 3, 8, 8)).compact(network.state_dict())
     torch.testing.assert_close(network.state_dict(), before, rtol=0, atol=0)
-
-
-class Tied(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
-        self.b.weight = self.a.weight
-
-    def forward(self, x):
-        return self.b(torch.relu(self.a(x)))
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda w: w.pop("a.bias"), "lack 'a.bias'"),
-        (lambda w: w.update(c=torch.ones(1)), "no tensor 'c'"),
-        (lambda w: w.update({"a.bias": torch.ones(3)}), r"\(3,\), but torch.float32 \(4,\)"),
-        (lambda w: w.update({"a.bias": torch.ones(4).double()}), "float64"),
-        (lambda w: w.update({"a.bias": torch.full((4,), torch.nan)}), "not finite"),
-        (lambda w: w.update({"b.weight": torch.ones(4, 4)}), "one tensor when traced"),
-    ],
-)
-def test_weights_of_another_network_are_refused(change, reason):
-    network = Tied()
-    weights = dict(network.state_dict())
-    change(weights)
-    with pytest.raises(CompactionError, match=reason):
-        Compactor(network, torch.randn(2, 4)).compact(weights)

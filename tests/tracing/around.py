@@ -58,9 +58,10 @@ class Around(nn.Module):
         self.a, self.b = (_layer(len(call.shape) + 1, 3, WIDTH) for _ in range(2))
         self.known = nn.ParameterDict(_weights())
         with torch.no_grad():
-            for first in (self.a, self.b):
-                first.weight[:4] = 0
-                first.bias[:4] = torch.tensor([0.0, 0.7, -0.4, 0.0])
+            # In every half and quarter some are constant and some are not.
+            for first, constant in ((self.a, [0, 1, 4, 7]), (self.b, [0, 2, 4, 5])):
+                first.weight[constant] = 0
+                first.bias[constant] = torch.tensor([0.0, 0.7, -0.4, 0.3])
             found = self.middle(torch.zeros(2, 3, *call.shape[1:]))
             self.last = _layer(found.dim(), found.shape[-1 if found.dim() == 2 else 1], 2)
             self.last.weight[:, ::2] = 0

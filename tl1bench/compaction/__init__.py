@@ -1,7 +1,9 @@
 """Exact compaction: remove every channel that provably cannot matter, change nothing else.
 
-`graph` traces a model, `analysis` follows every channel through it by the `rules` of each family of
-operations, `decide` says which stay, `emit` writes the smaller network, `report` what was done.
+From a model to a smaller one: `tracing.capture` traces it, `tracing.analysis` follows every
+channel through it by the rule of each operation, `decide` says which stay, `compactor` has every
+rule write its call into a new graph (`tracing.writer`), `report` says what was done, and `archive`
+is the file.
 """
 
 from tl1bench.compaction.compactor import Compacted, Compactor, compact, load_compacted
