@@ -46,9 +46,21 @@ def test_metrics_and_plots_can_be_shown(smoke: Path, tmp_path: Path) -> None:
 def test_a_comment_in_the_training_loop_trains_nothing(smoke: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(smoke, tree)
-    with (tree / "tl1bench/training.py").open("a") as stream:
+    with (tree / "tl1bench/training/loop.py").open("a") as stream:
         stream.write("# a comment\n")
-    assert repro(tree) == {"sources"}
+    # The stages that import the room look at what they have, and keep it.
+    pieces = {p: p.stat().st_mtime_ns for p in (tree / ".work").glob("??/*/*.json")}
+    assert repro(tree) == {"sources", "compact", "export"}
+    assert {p: p.stat().st_mtime_ns for p in (tree / ".work").glob("??/*/*.json")} == pieces
+
+
+def test_a_new_figure_runs_the_report_alone(smoke: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(smoke, tree)
+    figure = (tree / "tl1bench/figures/architecture.py").read_text()
+    (tree / "tl1bench/figures/architecture_again.py").write_text(figure)
+    assert repro(tree) == {"report"}
+    assert (tree / "reports/smoke/figures/architecture_again.svg").is_file()
 
 
 def test_a_killed_cell_keeps_its_finished_runs_and_ends_the_same(
