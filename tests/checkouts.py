@@ -8,14 +8,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
+def environment(tree: Path) -> dict[str, str]:
+    """Return the variables under which `tree` runs its own code."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(tree), "PYTHONWARNINGS": "default"}
+
+
 def call(tree: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run `python …` in `tree` with its own code."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(tree), "PYTHONWARNINGS": "default"}
     return subprocess.run(
         [sys.executable, *command],
         cwd=tree,
-        env=environment,
+        env=environment(tree),
         capture_output=True,
         text=True,
         check=False,

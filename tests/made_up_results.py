@@ -139,10 +139,15 @@ def write_tree(
                     exported = seed == seeds[0] or lam == lams[len(lams) // 2]
                     macs = _write_run(tree.evidence, problem, method, lam, seed, exported)
                     if exported and method != "dense":
-                        timed[Run(problem, method, lam, seed).model] = macs
+                        timed[Run(problem, method, step_of(lam), seed).model] = macs
         if measured:
             _write_measurement(tree.evidence, problem, timed, trusted)
     return tree
+
+
+def step_of(lam: float) -> int:
+    """Return the step that stands for a made-up λ: 0 for none, else its place on a scale."""
+    return 0 if not lam else round(4 * math.log10(lam / 1e-6))
 
 
 def _layers(net: Net, method: str, lam: float, rng: np.random.Generator) -> list[dict]:
@@ -198,12 +203,13 @@ def _write_run(
     error = base + harm + 0.03 * net.error * rng.standard_normal()
     if method == "l1" and lam == LAMS[-1]:
         error = 88.65
-    cell = Run(problem, method, lam, seed).folder
+    cell = Run(problem, method, step_of(lam), seed).folder
     write_json(
         evidence.build / "train" / cell / "run.json",
         {
             "problem": problem,
             "method": method,
+            "step": step_of(lam),
             "lam": lam,
             "seed": seed,
             "profile": PROFILE,

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_results import step_of
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -241,9 +242,9 @@ def test_the_floor_is_a_line_and_is_not_subtracted(drawn, tree, table):
 
 def test_bars_show_the_units_that_are_left(drawn, tree, table):
     runs = table[(table["problem"] == "mnist-lenet5") & (table["method"] == "tl1")]
-    lam = runs[runs["selected"]]["lam"].iloc[0]
+    step = runs[runs["selected"]]["step"].iloc[0]
     shown = texts(drawn["architecture"])
-    for layer in tree.evidence.layers(Run("mnist-lenet5", "tl1", lam, 0)):
+    for layer in tree.evidence.layers(Run("mnist-lenet5", "tl1", step, 0)):
         assert f"{layer['units_after']:,}/{layer['units_before']:,}" in shown
 
 
@@ -257,7 +258,7 @@ def test_a_debias_phase_is_in_the_legend_where_there_is_one(drawn, make_tree, tm
 
 
 def test_the_debias_phase_begins_at_the_last_reading_before_it(tree):
-    curve = tree.evidence.history(Run("digits-mlp", "tl1", 1e-4, 0))
+    curve = tree.evidence.history(Run("digits-mlp", "tl1", step_of(1e-4), 0))
     assert training_curves.debias_span(curve) == (14.0, 24.0)
     assert training_curves.debias_span(curve[curve["phase"] == "train"]) is None
 

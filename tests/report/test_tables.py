@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tl1bench import metrics, plugins
+from tl1bench import metrics, plugins, results
 from tl1bench.report import tables
 from tl1bench.report.tables import operating_points as operating_points_table
 from tl1bench.report.tables import selected
@@ -132,9 +132,9 @@ def test_latex_of_real_tables_is_plain_ascii(every):
 
 def test_every_operating_point_has_a_row(every, table, tree):
     shown = every[-1]
-    points = table[["problem", "method", "lam"]].drop_duplicates()
+    points = table[["problem", "method", "step"]].drop_duplicates()
     assert len(shown.rows) == len(points)
-    ticks = [row for row in shown.rows if row[4] == "✓"]
+    ticks = [row for row in shown.rows if row[5] == "✓"]
     assert len(ticks) == len(tree.problems) * len(tree.methods)
 
 
@@ -159,7 +159,7 @@ def test_dense_theoretical_and_compact_counts_stand_side_by_side(every, table, t
     for name in ("weights_dense", "nonzero_weights", "weights_compact", "macs_nonzero"):
         assert row[name] == pytest.approx(runs[name].astype(float).mean())
     assert row["macs_nonzero"] < row["macs_compact"] < row["macs_dense"]
-    model = f"tl1/lam-{runs['lam'].iloc[0]:g}-seed-0"
+    model = f"tl1/{results.run_name(runs['step'].iloc[0], 0)}"
     timing = tree.evidence.timings("mnist-lenet5")[model]
     assert row["gzip_kb"] == timing["gzip_bytes"] / 1e3
     assert row["uss_run_no_arena_mib"] == timing["uss_run_mib"] + 2

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from made_up_results import step_of
 
 from tl1bench.results.points import measured_points, operating_points
 
@@ -37,7 +38,7 @@ def test_latency_intervals_are_those_that_were_measured(tree, table):
     points = measured_points(runs, tree.evidence.timings("digits-mlp"))
     timings = tree.evidence.timings("digits-mlp")
     point = points[(points["method"] == "tl1") & (points["lam"] == 1e-4)].iloc[0]
-    rows = [timings[f"tl1/lam-0.0001-seed-{seed}"] for seed in (0, 1, 2)]
+    rows = [timings[f"tl1/step-{step_of(1e-4):02d}-seed-{seed}"] for seed in (0, 1, 2)]
     assert point["latency_ratio_low"] == min(r["ratio_low"] for r in rows)
     assert point["latency_ratio_high"] == max(r["ratio_high"] for r in rows)
     assert point["latency_ratio_mean"] == pytest.approx(np.mean([r["ratio_p50"] for r in rows]))

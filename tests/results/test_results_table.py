@@ -13,12 +13,15 @@ import pytest
 from tl1bench import results
 from tl1bench.files import write_json
 
+STEPS = {0.0: 0, 1e-5: 1, 3e-4: 2, 1.0: 3}
+
 
 def write_run(build: Path, method: str, lam: float, seed: int, **changes: float) -> None:
-    cell = Path("toy") / method / results.run_name(lam, seed)
+    cell = Path("toy") / method / results.run_name(STEPS[lam], seed)
     trained = {
         "problem": "toy",
         "method": method,
+        "step": STEPS[lam],
         "lam": lam,
         "seed": seed,
         "profile": "p",
@@ -52,14 +55,14 @@ def tree(tmp_path: Path) -> tuple[Path, Path]:
         for seed in (1, 0):
             write_run(build, method, lam, seed)
     write_json(
-        build / "export/toy/l1/lam-0.0003-seed-0/export.json",
+        build / "export/toy/l1/step-02-seed-0/export.json",
         {"onnx_bytes": 300, "opset": 20},
     )
     write_json(build / "export/toy/dense/export.json", {"onnx_bytes": 2000, "opset": 20})
     rows = [
         {"model": model, "batch": batch, "threads": threads}
         | {"p50_us": us * batch * threads, "ratio_p50": us / 8, "uss_run_mib": us + 20}
-        for model, us in (("dense", 8.0), ("l1/lam-0.0003-seed-0", 2.0))
+        for model, us in (("dense", 8.0), ("l1/step-02-seed-0", 2.0))
         for batch in (64, 1)
         for threads in (2, 1)
     ]
@@ -77,6 +80,7 @@ def test_a_row_holds_what_the_files_of_its_run_say(tree):
     assert row == {
         "problem": "toy",
         "method": "l1",
+        "step": 2,
         "lam": 3e-4,
         "seed": 0,
         "profile": "p",
@@ -134,23 +138,21 @@ def test_a_method_without_runs_is_an_error_that_says_what_to_do(tree):
 
 
 def test_a_run_that_was_not_compacted_is_an_error(tree):
-    (tree[0] / "compact/toy/l1/lam-1e-05-seed-1/compact.json").unlink()
-    with pytest.raises(results.ResultsError, match=r"lam-1e-05-seed-1.*`tl1bench compact`"):
+    (tree[0] / "compact/toy/l1/step-01-seed-1/compact.json").unlink()
+    with pytest.raises(results.ResultsError, match=r"step-01-seed-1.*`tl1bench compact`"):
         gather(tree)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_a_number_that_is_not_finite_is_an_error_that_names_it(tree, value):
-    path = tree[0] / "train/toy/l1/lam-1e-05-seed-1/run.json"
+    path = tree[0] / "train/toy/l1/step-01-seed-1/run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"val_error_pct": value}))
-    with pytest.raises(
-        results.ResultsError, match=r"val_error_pct of l1 on toy \(lam-1e-05-seed-1"
-    ):
+    with pytest.raises(results.ResultsError, match=r"val_error_pct of l1 on toy \(step-01-seed-1"):
         gather(tree)
 
 
 def test_a_run_in_the_wrong_folder_is_an_error(tree):
-    path = tree[0] / "train/toy/l1/lam-1e-05-seed-0/run.json"
+    path = tree[0] / "train/toy/l1/step-01-seed-0/run.json"
     path.write_text(path.read_text().replace('"l1"', '"tl1"'))
     with pytest.raises(results.ResultsError, match="speaks of tl1 on toy"):
         gather(tree)

@@ -32,7 +32,7 @@ _COLUMNS = {
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     """Draw one row a problem: an outline for dense, a bar for what is left.
 
-    Reads `problem`, `method`, `lam`, `seed`, `selected`, `onnx_bytes_dense`, `onnx_bytes_compact`,
+    Reads `problem`, `method`, `step`, `seed`, `selected`, `onnx_bytes_dense`, `onnx_bytes_compact`,
     `uss_dense_mib` and `uss_compact_mib`.
     """
     count = len(evidence.problems)

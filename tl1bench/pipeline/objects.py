@@ -90,14 +90,15 @@ def optimizer(
     callable
         Takes the network and its anatomy.
     """
-    kind = optimizers.kind(method.optimizer)
+    kind, budget = optimizers.kind(method.optimizer), problem.budget
+    assert budget is not None
 
     def make(model: nn.Module, anatomy: neurons.Anatomy) -> optimizers.ProximalOptimizer:
         return kind(
             model,
             regulariser,
-            lr=problem.budget.lr,
-            momentum=problem.budget.momentum,
+            lr=budget.lr,
+            momentum=budget.momentum,
             groups=anatomy.groups,
             layer_weights=problem.layer_weights,
         )

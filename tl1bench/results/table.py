@@ -14,11 +14,12 @@ from tl1bench.files import read_json, write_text
 from tl1bench.results import layout
 from tl1bench.results.layout import DENSE, HERO, Run
 from tl1bench.results.measured import headline_timings, read_measurement
-from tl1bench.results.selection import select
+from tl1bench.results.selection import Objective, select
 
 DTYPES: Mapping[str, str] = {
     "problem": "str",
     "method": "str",
+    "step": "int64",
     "lam": "float64",
     "seed": "int64",
     "profile": "str",
@@ -69,6 +70,7 @@ def collect(
     problems: Sequence[str],
     methods: Sequence[str],
     tolerance_pct: float = 0.5,
+    by: Objective = "weights",
 ) -> pd.DataFrame:
     """Read every run of `problems` × `methods` into the one results table.
 
@@ -82,33 +84,38 @@ def collect(
         What params.yaml lists; folders of anything else are not looked at.
     tolerance_pct
         Passed on to `select`, in percentage points.
+    by
+        Passed on to `select`.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`; rows in the order of `problems`, `methods`, λ, seed. Latency and memory
-        are batch 1, one thread; memory is the unique set size after running.
+        Columns `COLUMNS`; rows in the order of `problems`, `methods`, step, seed. `lam` is λ, or
+        for a method without one the share of the weights that it kept. Latency and memory are batch
+        1, one thread; memory is the unique set size after running.
 
     Raises
     ------
     ResultsError
-        A cell has no run, a run was not compacted, or a number is not finite.
+        A cell was not trained, a run was not compacted, or a number is not finite.
     """
     rows: list[dict[str, Any]] = []
     for problem in problems:
         timings = headline_timings(read_measurement(reports, problem))
         for method in methods:
-            found = list(_trained(build, problem, method))
-            if not found:
+            if not (build / layout.TRAIN / problem / method).is_dir():
                 raise ResultsError(
                     f"There is no run of {method} on {problem} under {build / layout.TRAIN}: "
                     "train it with `tl1bench train`."
                 )
-            found.sort(key=lambda run: (run["lam"], run["seed"]))
+            # An empty folder is a cell that was left out.
+            found = sorted(
+                _trained(build, problem, method), key=lambda run: (run["step"], run["seed"])
+            )
             rows += [{**_row(build, run, timings), "profile": profile} for run in found]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(selected=False).astype(dict(DTYPES))
     _check_finite(table)
-    return table.assign(selected=select(table, tolerance_pct))
+    return table.assign(selected=select(table, tolerance_pct, by))
 
 
 def _trained(build: Path, problem: str, method: str) -> Iterator[dict[str, Any]]:
@@ -152,7 +159,7 @@ def _check_finite(table: pd.DataFrame) -> None:
         where = table.iloc[index]
         raise ResultsError(
             f"{numbers.columns[column]} of {where.method} on {where.problem} "
-            f"({layout.run_name(where.lam, where.seed)}) is not a finite number: train that run "
+            f"({layout.run_name(where.step, where.seed)}) is not a finite number: train that run "
             "again."
         )
 
@@ -172,6 +179,25 @@ def dvc_metrics(table: pd.DataFrame) -> dict[str, float]:
             means = runs[runs["method"] == method][list(names)].mean().dropna()
             found |= {f"{problem}.{method}.{n}": round(float(v), 6) for n, v in means.items()}
     return found
+
+
+def fronts_csv(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what `dvc plots show` draws: mean sizes and test error of each point of each method.
+
+    Parameters
+    ----------
+    table
+        Rows of runs.csv.
+
+    Returns
+    -------
+    DataFrame
+        problem, method, step, nonzero_weights, macs_compact, test_error_pct; rows from large to
+        small.
+    """
+    sizes = ["nonzero_weights", "macs_compact", "test_error_pct"]
+    means = table.groupby(["problem", "method", "step"], sort=False)[sizes].mean()
+    return means.reset_index()
 
 
 def write(path: Path, table: pd.DataFrame) -> None:
