@@ -14,7 +14,7 @@ import torch
 from tl1bench import files, neurons, plugins
 from tl1bench.config import DENSE, PENALISED, Config, Method, Problem
 from tl1bench.errors import CompactionError, ConfigError, MissingPackageError
-from tl1bench.pipeline import objects, paths, provenance
+from tl1bench.pipeline import objects, path_objects, provenance
 
 _PACKAGE = Path(plugins.__file__).parent
 # What a run depends on beside its own penalty, optimiser, network and data.
@@ -69,7 +69,7 @@ def _checked(config: Config, name: str) -> str:
             objects.penalty(name, method, problem, lam=max((0.0, *method.lam)))
         if problem.path and name != DENSE:
             try:
-                paths.method(name, method, problem)
+                path_objects.method(name, method, problem)
             except MissingPackageError as error:
                 return str(error)
     return ""

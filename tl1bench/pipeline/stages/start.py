@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tl1bench import files
 from tl1bench.config import DENSE
-from tl1bench.pipeline import paths, processes, provenance, store
+from tl1bench.pipeline import path_objects, processes, provenance, store
 from tl1bench.results import layout
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ def _train(job: _Job, tick: processes.Tick) -> None:
     training.prepare_process()
     device = training.choose_device(job.config.device, job.index)
     data, split = loading.split(job.config, problem)
-    model, plan = paths.network(problem, data, job.seed, device), paths.plan(problem)
+    model, plan = path_objects.network(problem, data, job.seed, device), path_objects.plan(problem)
     whole = plan.dense_epochs + (plan.dense_branch_epochs or plan.branch_epochs)
     runner = Runner(
-        *paths.loop(problem, data, split, device),
+        *path_objects.loop(problem, data, split, device),
         plan,
         seed=job.seed,
         tick=lambda done, total, what: tick(done / whole),
@@ -90,8 +90,8 @@ def _train(job: _Job, tick: processes.Tick) -> None:
     penalty = objects.penalty(DENSE, settings, problem, lam)
     with around.own_random():
         found, finished = dense.train(
-            runner, model, plan, lambda network, lr: paths.sgd(network, penalty, lr)
+            runner, model, plan, lambda network, lr: path_objects.sgd(network, penalty, lr)
         )
     with files.atomic_path(store.piece(job.digest)) as draft:
         draft.mkdir()
-        paths.keep_dense(draft, found, model, finished, lam)
+        path_objects.keep_dense(draft, found, model, finished, lam)
