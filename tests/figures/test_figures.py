@@ -365,3 +365,35 @@ def test_a_session_on_a_busy_machine_is_marked(table, tree, tmp_path):
     repeats.add(tmp_path / "repeatability/control.csv", sessions([1.0, 1.0]))
     assert "DO NOT TRUST" in figures.draw("repeatability", table, evidence).get_suptitle()
     assert "too busy in 2 of them" in repeatability.caption(table, evidence)
+
+
+def test_added_memory_is_drawn_beside_the_whole_process_and_its_floor(drawn, tree, table):
+    figure = drawn["memory_size"]
+    added, whole = figure.axes[4:6]
+    assert added.get_xlabel() == "added memory, peak [MiB]"
+    chosen = table[(table["problem"] == "mnist-lenet5") & table["selected"]]
+    means = chosen.groupby("method")[["added_peak_compact_mib", "uss_compact_mib"]].mean()
+    methods = [m for m in tree.methods if m != "dense"]
+    for panel, column in ((added, "added_peak_compact_mib"), (whole, "uss_compact_mib")):
+        widths = [bar.get_width() for bar in panel.patches[::2]]
+        assert widths == pytest.approx([means.loc[m, column] for m in methods])
+    floor = tree.evidence.timings("mnist-lenet5")["floor"]["uss_run_mib"]
+    assert list(whole.lines[0].get_xdata()) == [floor, floor]
+    run = results.first_selected(table, "mnist-lenet5", methods[0])
+    with_arena, without = (
+        tree.evidence.memory("mnist-lenet5", arena=arena)[run.model] for arena in (True, False)
+    )
+    stroke, spread, cross = (list(line.get_xdata()) for line in added.lines[:3])
+    assert stroke == [with_arena["added_load_mib"]] * 2
+    assert spread == [with_arena["added_peak_low_mib"], with_arena["added_peak_high_mib"]]
+    assert cross == [without["added_peak_mib"]]
+
+
+def test_memory_measured_before_it_had_a_floor_leaves_its_panel_empty(tree, table):
+    columns = ["added_peak_dense_mib", "added_peak_compact_mib"]
+    older = figures.draw(
+        "memory_size", table.assign(**dict.fromkeys(columns, np.nan)), tree.evidence
+    )
+    file, added, whole = older.axes[:3]
+    assert [text.get_text() for text in added.texts] == ["not measured"]
+    assert len(file.patches) == len(whole.patches) == 2 * (len(tree.methods) - 1)

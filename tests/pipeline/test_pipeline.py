@@ -45,6 +45,32 @@ def test_a_second_run_does_nothing_and_is_quick(smoke: Path) -> None:
     assert time.perf_counter() - began < 10
 
 
+def test_a_second_run_finds_nothing_changed_but_what_always_runs(smoke: Path) -> None:
+    done = call(smoke, "-m", "dvc", "status")
+    assert done.returncode == 0, done.stderr
+    stages = [line for line in done.stdout.splitlines() if line and not line[0].isspace()]
+    assert stages == ["machine:"], done.stdout
+
+
+def test_results_of_another_machine_are_measured_anew_and_nothing_else_is(
+    smoke: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(smoke, tree)
+    # What a clone of another machine's results is: its lock, and its timings.
+    lock = (tree / "dvc.lock").read_text()
+    stage = yaml.safe_load(lock)["stages"]["machine"]
+    foreign = lock.replace(stage["outs"][0]["md5"], "f" * 32)
+    assert foreign.count("f" * 32) == 1 + len(list((tree / "reports/smoke/measure").glob("*.json")))
+    (tree / "dvc.lock").write_text(foreign)
+    (tree / "build/smoke/machine.json").unlink()
+    timed = {p: p.read_bytes() for p in (tree / "reports/smoke/timings").iterdir()}
+    assert repro(tree) == {"measure", "collect", "report"}
+    assert all(p.read_bytes() != before for p, before in timed.items())
+    assert "f" * 32 not in (tree / "dvc.lock").read_text()
+    assert repro(tree) == set()
+
+
 def test_metrics_and_plots_can_be_shown(smoke: Path, tmp_path: Path) -> None:
     metrics = call(smoke, "-m", "dvc", "metrics", "show")
     assert metrics.returncode == 0, metrics.stderr

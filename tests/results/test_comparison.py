@@ -33,8 +33,8 @@ def runs(method: str, errors: np.ndarray, weights: np.ndarray, problem: str = "t
             "onnx_bytes_dense": 9000,
             "onnx_bytes_compact": 90,
             "latency_ratio_p50": math.nan,
-            "uss_dense_mib": math.nan,
-            "uss_compact_mib": math.nan,
+            "added_peak_dense_mib": math.nan,
+            "added_peak_compact_mib": math.nan,
             "train_seconds": 1.0,
             "selected": True,
         }

@@ -62,6 +62,7 @@ def tree(tmp_path: Path) -> tuple[Path, Path]:
     rows = [
         {"model": model, "batch": batch, "threads": threads}
         | {"p50_us": us * batch * threads, "ratio_p50": us / 8, "uss_run_mib": us + 20}
+        | {"added_load_mib": us / 2, "added_peak_mib": us / 4}
         for model, us in (("dense", 8.0), ("l1/step-02-seed-0", 2.0))
         for batch in (64, 1)
         for threads in (2, 1)
@@ -100,6 +101,10 @@ def test_a_row_holds_what_the_files_of_its_run_say(tree):
         "latency_compact_us_p50": 2.0,
         "uss_dense_mib": 28.0,
         "uss_compact_mib": 22.0,
+        "added_load_dense_mib": 4.0,
+        "added_load_compact_mib": 1.0,
+        "added_peak_dense_mib": 2.0,
+        "added_peak_compact_mib": 0.5,
         "train_seconds": 1.25,
         "selected": False,
     }
@@ -203,3 +208,14 @@ def test_metrics_are_flat_json_of_the_selected_points(tree):
     json.dumps(found, allow_nan=False)
     unmeasured = results.dvc_metrics(table.assign(latency_ratio_p50=math.nan))
     assert "toy.integrated_tl1.latency_ratio_p50" not in unmeasured
+
+
+def test_results_that_are_older_than_an_optional_column_have_it_empty(tree, tmp_path):
+    results.write(tmp_path / "runs.csv", gather(tree))
+    written = pd.read_csv(tmp_path / "runs.csv", dtype=str)
+    older = written.drop(columns=["added_peak_dense_mib"])
+    older.to_csv(tmp_path / "older.csv", index=False)
+    table = results.read(tmp_path / "older.csv")
+    assert tuple(table.columns) == results.COLUMNS
+    assert table["added_peak_dense_mib"].isna().all()
+    assert table["added_peak_compact_mib"].notna().any()

@@ -130,6 +130,17 @@ def start(
         stage.run(config, problem)
 
 
+@app.command(hidden=True)
+def machine(params: Params = Path("params.yaml")) -> None:
+    """Write what machine this is (a pipeline stage)."""
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import machine as stage
+
+    config = _load(params)
+    with wall_time.stage(config.profile, "machine"):
+        stage.run(config)
+
+
 @app.command(epilog="Example: tl1bench train digits-mlp integrated_tl1")
 def train(
     problem: Annotated[str, typer.Argument(help="A problem of params.yaml.")],

@@ -39,6 +39,10 @@ DTYPES: Mapping[str, str] = {
     "latency_compact_us_p50": "float64",
     "uss_dense_mib": "float64",
     "uss_compact_mib": "float64",
+    "added_load_dense_mib": "float64",
+    "added_load_compact_mib": "float64",
+    "added_peak_dense_mib": "float64",
+    "added_peak_compact_mib": "float64",
     "train_seconds": "float64",
     "selected": "bool",
 }
@@ -50,9 +54,10 @@ _VALUES: Mapping[str, Callable[[str], Any]] = {
     "Int64": int,
     "bool": {"True": True, "False": False}.__getitem__,
 }
-# Only the operating points that were exported are measured, and the theoretical count is younger
-# than some results: these columns may be empty.
-OPTIONAL = tuple(c for c in COLUMNS if c.startswith(("onnx_", "latency_", "uss_", "macs_nonzero")))
+# Only the operating points that were exported are measured, and the theoretical count and what is
+# added to the memory's floor are younger than some results: these columns may be empty or missing.
+_MAY_BE_EMPTY = ("onnx_", "latency_", "uss_", "added_", "macs_nonzero")
+OPTIONAL = tuple(c for c in COLUMNS if c.startswith(_MAY_BE_EMPTY))
 _SHOWN_BY_DVC = {
     DENSE: ("test_error_pct",),
     HERO: ("test_error_pct", "weights_kept_pct", "latency_ratio_p50"),
@@ -92,7 +97,9 @@ def collect(
     DataFrame
         Columns `COLUMNS`; rows in the order of `problems`, `methods`, step, seed. `lam` is λ, or
         for a method without one the share of the weights that it kept. Latency and memory are batch
-        1, one thread; memory is the unique set size after running.
+        1, one thread; `uss_` is the unique set size of the whole process after running, `added_`
+        what of that the network adds to a process with onnxruntime alone, after loading and at its
+        peak.
 
     Raises
     ------
@@ -147,6 +154,10 @@ def _row(build: Path, trained: Mapping[str, Any], timings: Mapping[str, Any]) ->
             "latency_compact_us_p50": own["p50_us"],
             "uss_dense_mib": dense["uss_run_mib"],
             "uss_compact_mib": own["uss_run_mib"],
+            "added_load_dense_mib": dense.get("added_load_mib"),
+            "added_load_compact_mib": own.get("added_load_mib"),
+            "added_peak_dense_mib": dense.get("added_peak_mib"),
+            "added_peak_compact_mib": own.get("added_peak_mib"),
         }
     return row
 
@@ -211,13 +222,14 @@ def read(path: Path) -> pd.DataFrame:
     Raises
     ------
     ResultsError
-        The file is missing or lacks a column.
+        The file is missing or lacks a column that is not optional.
     """
     try:
         texts = pd.read_csv(path, dtype="str", keep_default_na=False)
-        missing = [column for column in COLUMNS if column not in texts]
+        missing = [column for column in COLUMNS if column not in {*texts, *OPTIONAL}]
         if missing:
             raise ResultsError(f"{path} lacks the column {missing[0]}: report it anew.")
+        texts = texts.reindex(columns=list(COLUMNS), fill_value="")
         return pd.DataFrame({name: _parse(texts[name], DTYPES[name]) for name in COLUMNS})
     except OSError as error:
         raise ResultsError(f"Cannot read {path}: {error.strerror}; run the report.") from error
