@@ -171,7 +171,7 @@ def test_memory_is_what_is_added_to_the_floor_beside_the_whole_process(every, ta
     memory = next(t for t in every if t.name == "memory")
     assert len(memory.rows) == len(tree.problems) * (1 + len(tree.methods)) * 2
     own = memory.frame.set_index(["problem", "network", "arena"]).sort_index()
-    model = f"tl1/lam-{runs_of(table, 'tl1')['lam'].iloc[0]:g}-seed-0"
+    model = f"tl1/{results.run_name(runs_of(table, 'tl1')['step'].iloc[0], 0)}"
     for arena in (True, False):
         row = own.loc[("mnist-lenet5", "tl1", arena)]
         measured = tree.evidence.memory("mnist-lenet5", arena=arena)[model]
