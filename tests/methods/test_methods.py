@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
-from walking import network, walk
+from torch import nn
+from walking import evaluate, network, walk
 
 from tl1bench import methods, neurons, penalties
 from tl1bench.errors import ConfigError, MissingPackageError
@@ -49,6 +51,27 @@ def test_zeros_made_are_held_in_the_branch(name: str) -> None:
     (point,) = walk(made(name), steps=1, branch_below=1.0)
     zeros = sum(int((p == 0).sum()) for p in point.network.parameters() if p.dim() == 2)
     assert point.nonzero_weights + zeros == point.weights
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_killed_path_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+    calls = 0
+
+    def judge(model: nn.Module) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return evaluate(model)
+
+    with pytest.raises(KeyboardInterrupt):
+        walk(made(name), growth=1.6, folder=tmp_path, evaluate=judge)
+    resumed = walk(made(name), growth=1.6, folder=tmp_path)
+    assert len(resumed) == len(walked(name))
+    for one, other in zip(walked(name), resumed, strict=True):
+        assert one.level == other.level
+        for p, q in zip(one.network.parameters(), other.network.parameters(), strict=True):
+            assert torch.equal(p, q)
 
 
 @pytest.mark.parametrize("name", methods.names())

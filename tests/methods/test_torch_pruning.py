@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 from walking import network, walk
 
 from tl1bench import methods, models, neurons
-from tl1bench.errors import ConfigError, MissingPackageError
+from tl1bench.errors import ConfigError
 from tl1bench.methods.torch_pruning import TorchPruning
 from tl1bench.training.method import Start
 
@@ -61,33 +58,6 @@ def test_networks_are_small_and_dense() -> None:
     assert all(p.nonzero_weights == p.weights for p in points)
     total = sum(network().get_parameter(n).numel() for n in neurons.weight_layers(network()))
     assert all(p.weights <= p.level * total for p in points)
-
-
-def test_a_resumed_path_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    pytest.importorskip("torch_pruning")
-    whole = walk(methods.load("torch_pruning"), steps=2)
-    calls = 0
-
-    def judge(_: nn.Module) -> float:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KeyboardInterrupt
-        return 0.0
-
-    with pytest.raises(KeyboardInterrupt):
-        walk(methods.load("torch_pruning"), steps=2, folder=tmp_path, evaluate=judge)
-    parts = walk(methods.load("torch_pruning"), steps=2, folder=tmp_path)
-    for one, other in zip(
-        whole[-1].network.parameters(), parts[-1].network.parameters(), strict=True
-    ):
-        assert torch.equal(one, other)
-
-
-def test_a_missing_package_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch_pruning", None)
-    with pytest.raises(MissingPackageError, match=r"needs the package torch-pruning.*\[rivals\]"):
-        methods.load("torch_pruning")
 
 
 @pytest.mark.parametrize("first", [0.0, 1.0, -1.0])

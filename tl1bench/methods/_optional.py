@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from types import ModuleType
 
 from tl1bench.errors import MissingPackageError
@@ -31,7 +32,9 @@ def optional(module: str, package: str, method: str) -> ModuleType:
         It is not installed.
     """
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # theirs, about their own code
+            return importlib.import_module(module)
     except ImportError as error:
         raise MissingPackageError(
             f"method {method!r} needs the package {package}, which cannot be imported ({error}): "
