@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from tl1bench import plugins
 from tl1bench.config.values import Frozen, Mu, NotNegative, Positive, Share, Side, Slug
-
-
-class Data(Frozen):
-    """A data set that the profile reads: one of ours, or a user's own .npz or CSV file."""
-
-    path: Path | None = None
-    label: str | None = None
 
 
 class Network(Frozen):
@@ -45,7 +37,7 @@ class Budget(Frozen):
     epochs: NotNegative = 0.0
     iterations: int = Field(0, ge=0)
     debias_epochs: NotNegative = 0.0
-    lr: Positive
+    lr: Positive = 0.1
     debias_lr: Positive = 0.5
     momentum: float = Field(0.9, ge=0, lt=1)
     warmup: Share = 0.0
@@ -71,8 +63,8 @@ class Problem(Frozen):
 
     dataset: Slug
     network: Network
-    validation: int = Field(5000, ge=1)
-    budget: Budget
+    validation: int | None = Field(None, ge=1, description="by default a sixth, 5,000 at most")
+    budget: Budget = Budget(epochs=30, debias_epochs=15, lr=0.1, debias_lr=0.05)
     groups: Side | tuple[Side, ...] = "outgoing"
     layer_weights: tuple[NotNegative, ...] | None = None
     mu: Mu | None = None
