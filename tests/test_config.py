@@ -78,6 +78,25 @@ def test_on_a_path_lams_are_found_and_a_name_says_what_a_method_is(tmp_path: Pat
     assert found["tl1"].lams("p") == ()
 
 
+def test_six_lines_suffice(tmp_path: Path) -> None:
+    loaded = load(
+        tmp_path,
+        {
+            "datasets": {"mine": {"path": "data/mine/mine.csv"}},
+            "problems": {"p": {"dataset": "mine", "network": {"name": "mlp"}}},
+            "methods": {"dense": {"penalty": "l2", "lam": 1e-4}, "l1": {}},
+        },
+    )
+    assert loaded.profile == "own"
+    assert loaded.problems["p"].path.steps > 1
+    assert loaded.problems["p"].validation is None
+
+
+def test_a_folder_of_images_may_be_the_folder_of_the_data_set(tmp_path: Path) -> None:
+    loaded = load(tmp_path, edited("datasets.mine", {"path": "data/mine", "size": 32}))
+    assert loaded.datasets["mine"].size == 32
+
+
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
@@ -109,6 +128,9 @@ def test_on_a_path_lams_are_found_and_a_name_says_what_a_method_is(tmp_path: Pat
         ("methods.l1.lam_for", {"q": [1]}, "methods.l1.lam_for.q: there is no such problem"),
         ("datasets.mine", {}, "give a path to your own file"),
         ("datasets.mine", {"path": "elsewhere/mine.npz"}, "data/mine/mine.npz"),
+        ("datasets.digits.columns", {"a": "text"}, "datasets.digits.columns.a"),
+        ("datasets.digits.preprocess", {"numbers": "log"}, "datasets.digits.preprocess"),
+        ("datasets.digits.reading", {"separator": ";;"}, "datasets.digits.reading.separator"),
         ("seeds", [1, 1], "seeds must differ"),
         ("workers", 0, "must be auto or at least 1"),
         ("device", "tpu", "device = 'tpu'"),
@@ -132,6 +154,13 @@ def test_a_missing_file_and_broken_yaml_are_refused(tmp_path: Path) -> None:
     broken.write_text("a: [")
     with pytest.raises(ConfigError, match="not valid YAML"):
         config.load(broken)
+    broken.write_bytes(b"a: \xe9")
+    with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 3\)"):
+        config.load(broken)
+    for depth in ("[" * 9000 + "]" * 9000, "".join(f"{' ' * i}a:\n" for i in range(3000))):
+        broken.write_text(depth)
+        with pytest.raises(ConfigError, match="nested too deeply"):
+            config.load(broken)
     broken.write_text("- a")
     with pytest.raises(ConfigError, match="must hold a mapping"):
         config.load(broken)

@@ -71,7 +71,8 @@ def test_help_is_quick_and_shows_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["data", "list", "train", "compact", "export", "measure", "report", "run"]
+    "command",
+    ["check", "data", "list", "predict", "train", "compact", "export", "measure", "report", "run"],
 )
 def test_every_command_has_an_example(command: str) -> None:
     done = call(command, "--help")

@@ -75,7 +75,8 @@ def data(
     from tl1bench import datasets, progress
 
     config = _load(params)
-    wanted = names or [name for name, own in config.datasets.items() if own.path is None]
+    used = {problem.dataset for problem in config.problems.values()}
+    wanted = names or [n for n, own in config.datasets.items() if own.path is None and n in used]
     for name in wanted:
         if name in config.datasets and config.datasets[name].path is not None:
             continue
@@ -91,6 +92,14 @@ def list_(params: Params = Path("params.yaml")) -> None:
     from tl1bench.pipeline.run import PROFILES
 
     _listing.show(_load(params), PROFILES)
+
+
+@app.command(epilog="Example: tl1bench check --params params.yaml")
+def check(params: Params = Path("params.yaml")) -> None:
+    """Read data and build networks as params.yaml says; train nothing, and say what is wrong."""
+    from tl1bench.pipeline import checks
+
+    checks.check(_load(params), say=typer.echo)
 
 
 @app.command(hidden=True)
@@ -221,6 +230,18 @@ def export(
         stage.run(config)
 
 
+@app.command(epilog="Example: tl1bench predict model.onnx table.csv -o predicted.csv")
+def predict(
+    model: Annotated[Path, typer.Argument(help="A .onnx file, trained on a table.")],
+    table: Annotated[Path, typer.Argument(help="A table with the same columns.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A .csv file.")] = None,
+) -> None:
+    """Say the class of each row of a table, prepared as the ONNX file itself says."""
+    from tl1bench.cli import _predicting
+
+    _predicting.predict(model, table, output)
+
+
 @app.command(epilog="Example: tl1bench measure dense.onnx small.onnx --threads 1")
 def measure(
     models: Annotated[
@@ -312,8 +333,11 @@ def readme() -> None:
 @app.command(epilog="Example: tl1bench run --profile smoke")
 def run(
     profile: Annotated[str, typer.Option(help="smoke, default, paper or as-coded.")] = "default",
+    params: Annotated[
+        Path | None, typer.Option("--params", "-p", help="A params.yaml of your own instead.")
+    ] = None,
 ) -> None:
-    """Run the whole pipeline of a profile and say where the report is."""
+    """Check everything, run the whole pipeline of a profile and say where the report is."""
     from tl1bench.pipeline import run
 
-    raise SystemExit(run.run(profile, Path()))
+    raise SystemExit(run.run(profile, Path(), params))

@@ -19,13 +19,19 @@ def load(path: Path) -> Config:
     Raises
     ------
     ConfigError
-        The file is missing or no YAML, a key is unknown, or a value is impossible; the message
-        names the key's path and what is allowed.
+        The file is missing, not UTF-8, nested absurdly or no YAML, a key is unknown, or a value is
+        impossible; the message names the key's path and what is allowed.
     """
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"Cannot read {path}: {error.strerror}. Name one by --params.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8 text."
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply to be settings; write it flat.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(raw, Mapping):

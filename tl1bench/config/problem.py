@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from tl1bench import plugins
 from tl1bench.config.values import Frozen, Mu, NotNegative, Positive, Share, Side, Slug
-
-
-class Data(Frozen):
-    """A data set that the profile reads: one of ours, or a user's own .npz or CSV file."""
-
-    path: pathlib.Path | None = None
-    label: str | None = None
 
 
 class Network(Frozen):
@@ -45,7 +37,7 @@ class Budget(Frozen):
     epochs: NotNegative = 0.0
     iterations: int = Field(0, ge=0)
     debias_epochs: NotNegative = 0.0
-    lr: Positive
+    lr: Positive = 0.1
     debias_lr: Positive = 0.5
     momentum: float = Field(0.9, ge=0, lt=1)
     warmup: Share = 0.0
@@ -91,6 +83,13 @@ class Path(Frozen):
     shrink_every: int = Field(0, ge=0, description="iterations between compactions; 0: an epoch")
 
 
+# For a table or some thousand images that nobody has tuned anything for.
+_DEFAULT = Path(
+    batch=64, lr=0.1, dense_epochs=15, dense_branch_epochs=30, growth=1.6, epochs=4,
+    branch_epochs=15, branch_below=0.6, margin_pct=3, steps=15,
+)  # fmt: skip
+
+
 class Problem(Frozen):
     """A data set × a network × how it is trained, and how its layers are weighed.
 
@@ -100,7 +99,7 @@ class Problem(Frozen):
 
     dataset: Slug
     network: Network
-    validation: int = Field(5000, ge=1)
+    validation: int | None = Field(None, ge=1, description="by default a sixth, 5,000 at most")
     path: Path | None = None
     budget: Budget | None = None
     methods: tuple[Slug, ...] | None = None
@@ -118,6 +117,13 @@ class Problem(Frozen):
                 "or torchvision/<network>"
             )
         return network
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path_by_default(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.keys() & {"path", "budget"}:
+            return {**values, "path": _DEFAULT}
+        return values
 
     @model_validator(mode="after")
     def _path_or_budget(self) -> Problem:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tl1bench import plugins
+from tl1bench.config.data import Data
 from tl1bench.config.method import Method
-from tl1bench.config.problem import Data, Problem
+from tl1bench.config.problem import Problem
 from tl1bench.config.settings import Compact, Measure, Select
 from tl1bench.config.values import Frozen, Slug
 
@@ -22,11 +23,11 @@ class Config(Frozen):
 
     root: Path = Path()
     params: Path = Path("params.yaml")
-    profile: Slug
+    profile: Slug = "own"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     workers: int | Literal["auto"] = "auto"
     data: Path = Path("data")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
     select: Select = Select()
     compact: Compact = Compact()
     measure: Measure = Measure()
@@ -106,10 +107,11 @@ class Config(Frozen):
                     f"{', '.join(ours)}"
                 )
             # Its own folder is what the pipeline depends on, so that a changed file is noticed.
-            if data.path is not None and data.path.parent != self.data / name:
+            place = self.data / name
+            if data.path is not None and place not in (data.path, data.path.parent):
                 raise ValueError(
-                    f"datasets.{name}.path: put the file into {self.data / name}/ and write "
-                    f"{self.data / name / data.path.name}"
+                    f"datasets.{name}.path: put the file into {place}/ and write "
+                    f"{place / data.path.name}"
                 )
         for name, problem in self.problems.items():
             if problem.dataset not in self.datasets:

@@ -16,7 +16,9 @@ import numpy as np
 from tl1bench import files as _files
 from tl1bench import plugins
 from tl1bench.datasets import _idx
-from tl1bench.datasets._dataset import Dataset, Split, split
+from tl1bench.datasets._dataset import Dataset, Split, prepare, split
+from tl1bench.datasets._options import Choices, Options, Reading
+from tl1bench.datasets._preprocessing import METADATA, Preprocessing
 from tl1bench.datasets._recipe import (
     Altered,
     Piece,
@@ -27,10 +29,27 @@ from tl1bench.datasets._recipe import (
     difference,
     verify,
 )
+from tl1bench.datasets._rows import read_rows
 from tl1bench.datasets._user import read_user
 from tl1bench.errors import DataError
 
-__all__ = ["Dataset", "Split", "fetch", "files", "names", "read", "read_user", "split"]
+__all__ = [
+    "METADATA",
+    "Choices",
+    "Dataset",
+    "Options",
+    "Preprocessing",
+    "Reading",
+    "Split",
+    "fetch",
+    "files",
+    "names",
+    "prepare",
+    "read",
+    "read_rows",
+    "read_user",
+    "split",
+]
 
 
 def names() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A user's own data set: a .npz of four arrays, or a CSV with a label column."""
+"""A user's own data set: a table, a .npz of four arrays, or a folder of images."""
 
 from __future__ import annotations
 
@@ -7,40 +7,74 @@ import io
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tl1bench import files
-from tl1bench.datasets._dataset import Array, Dataset, every_fifth
+from tl1bench.datasets import _images
+from tl1bench.datasets._dataset import Array, Dataset, Raw
+from tl1bench.datasets._options import Options
+from tl1bench.datasets._tables import read_frame, table
 from tl1bench.errors import DataError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def read_user(name: str, path: Path, root: Path, label: str | None = None) -> Dataset:
+def read_user(
+    name: str,
+    path: Path,
+    root: Path,
+    label: str | None = None,
+    options: Options | None = None,
+) -> Dataset:
     """Read the file at `path` as data set `name`; the same bytes as at its first use, or refused.
 
     .npz: x_train, x_test as (n, features), (n, height, width) or (n, channels, height, width);
     y_train, y_test as n whole numbers or strings. Unsigned bytes are taken for pixels and scaled
     by 1/255, all other numbers become float32 as they are.
 
-    .csv: a header, one row an example, numbers in every column but `label` (by default the last).
-    A column `split` of `train` and `test` is obeyed; without it every fifth row of each class is
-    for testing.
+    A table (.csv, .tsv, .txt, .data, .parquet): one row an example; numbers, booleans and
+    categories beside a label, with gaps. A column `split` of `train` and `test` is obeyed; without
+    it every fifth row of each class is for testing. `prepare` makes inputs of it after the split.
 
-    The file's sha256 is recorded in ``ROOT/digests/NAME.sha256``. Raises DataError when the file
-    is missing, has changed since, or does not hold such a data set.
+    A folder: images in folders named after their classes.
+
+    The sha256 is recorded in ``ROOT/digests/NAME.sha256``.
+
+    Parameters
+    ----------
+    name
+        What the data set is called.
+    path
+        The file or folder.
+    root
+        Where data lie.
+    label
+        The column of the classes; by default one called so, or the last.
+    options
+        What else was said about the file.
+
+    Returns
+    -------
+    Dataset
+        Whole; a table is not prepared yet.
+
+    Raises
+    ------
+    DataError
+        The file is missing, has changed since, or does not hold such a data set.
     """
+    options = Options(label=label) if options is None else options
     try:
-        content = Path(path).read_bytes()
+        folder = Path(path).is_dir()
+        content = b"" if folder else Path(path).read_bytes()
+        digest = _images.digest(Path(path)) if folder else hashlib.sha256(content).hexdigest()
     except OSError as error:
         raise DataError(
             f"data set '{name}': cannot read {path}: {error.strerror}; put the file there or "
             f"correct datasets.{name}.path in params.yaml"
         ) from None
     digest_file = Path(root) / "digests" / f"{name}.sha256"
-    digest = hashlib.sha256(content).hexdigest()
     recorded = _recorded(digest_file)
     if recorded not in (None, digest):
         raise DataError(
@@ -48,7 +82,12 @@ def read_user(name: str, path: Path, root: Path, label: str | None = None) -> Da
             f"{recorded}, found {digest}; restore the file, or accept it by deleting {digest_file}"
         )
     try:
-        dataset = _parse(name, content, Path(path).suffix.lower(), label)
+        if folder:
+            dataset = _of_arrays(name, _images.read(Path(path), options.size), stratified=True)
+        elif Path(path).suffix.lower() == ".npz":
+            dataset = _of_arrays(name, _npz(content))
+        else:
+            dataset = _of_table(name, content, Path(path).suffix.lower(), options)
     except ValueError as error:
         raise DataError(f"data set '{name}': {path}: {error}") from None
     if recorded is None:
@@ -74,14 +113,8 @@ def _recorded(digest_file: Path) -> str | None:
     return words[0]
 
 
-def _parse(name: str, content: bytes, suffix: str, label: str | None) -> Dataset:
-    """Return the data set in `content`; ValueError says what is wrong with it."""
-    if suffix == ".npz":
-        arrays = _npz(content)
-    elif suffix == ".csv":
-        arrays = _csv(content, label)
-    else:
-        raise ValueError(f"a data set is a .npz or a .csv file, not '{suffix}'")
+def _of_arrays(name: str, arrays: dict[str, Array], stratified: bool = False) -> Dataset:
+    """Return the data set in four arrays; ValueError says what is wrong with it."""
     x_train, x_test = (_features(key, arrays[key]) for key in ("x_train", "x_test"))
     if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
         raise ValueError(
@@ -89,6 +122,41 @@ def _parse(name: str, content: bytes, suffix: str, label: str | None) -> Dataset
             f"{x_test.shape[1:]} {x_test.dtype}; make them alike"
         )
     y_train, y_test = (_labels(key, arrays[key]) for key in ("y_train", "y_test"))
+    classes = _check(x_train, y_train, x_test, y_test)
+    return Dataset(
+        name=name,
+        x_train=x_train,
+        y_train=np.searchsorted(classes, y_train).astype(np.int64),
+        x_test=x_test,
+        y_test=np.searchsorted(classes, y_test).astype(np.int64),
+        scale=1 / 255 if x_train.dtype == np.uint8 else 1.0,
+        labels=tuple(str(value) for value in classes.tolist()),
+        stratified=stratified,
+    )
+
+
+def _of_table(name: str, content: bytes, suffix: str, options: Options) -> Dataset:
+    """Return the data set in a table, not prepared yet; ValueError says what is wrong with it."""
+    found = table.read(read_frame(content, suffix, options.reading), options)
+    test = found.test
+    x_train, x_test, y_train, y_test = found.x[~test], found.x[test], found.y[~test], found.y[test]
+    classes = _check(x_train, y_train, x_test, y_test)
+    return Dataset(
+        name=name,
+        x_train=x_train,
+        y_train=np.searchsorted(classes, y_train).astype(np.int64),
+        x_test=x_test,
+        y_test=np.searchsorted(classes, y_test).astype(np.int64),
+        scale=1.0,
+        labels=tuple(str(value) for value in classes.tolist()),
+        stratified=True,
+        notes=found.notes,
+        raw=Raw(found.columns, found.label, options),
+    )
+
+
+def _check(x_train: Array, y_train: Array, x_test: Array, y_test: Array) -> Array:
+    """Return the classes of parts that belong together; ValueError where they do not."""
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if len(x) != len(y):
             raise ValueError(f"x_{part} has {len(x)} examples, y_{part} has {len(y)} labels")
@@ -101,15 +169,7 @@ def _parse(name: str, content: bytes, suffix: str, label: str | None) -> Dataset
         raise ValueError("y_train has a single class; at least two are needed")
     if len(unknown := np.setdiff1d(y_test, classes)):
         raise ValueError(f"class {unknown[0].item()!r} of y_test does not occur in y_train")
-    return Dataset(
-        name=name,
-        x_train=x_train,
-        y_train=np.searchsorted(classes, y_train).astype(np.int64),
-        x_test=x_test,
-        y_test=np.searchsorted(classes, y_test).astype(np.int64),
-        scale=1 / 255 if x_train.dtype == np.uint8 else 1.0,
-        labels=tuple(str(value) for value in classes.tolist()),
-    )
+    return classes
 
 
 def _npz(content: bytes) -> dict[str, Array]:
@@ -125,48 +185,6 @@ def _npz(content: bytes) -> dict[str, Array]:
             f"no readable .npz ({error}); write it by np.savez({', '.join(_KEYS)}) with arrays of "
             "numbers or strings, not objects"
         ) from None
-
-
-def _csv(content: bytes, label: str | None) -> dict[str, Array]:
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(io.BytesIO(content), low_memory=False, skipinitialspace=True)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise ValueError(f"no readable CSV ({' '.join(str(error).split())})") from None
-    columns = [str(column) for column in table.columns]
-    if unnamed := [c for c in columns if c.startswith("Unnamed: ")]:
-        raise ValueError(
-            f"column {columns.index(unnamed[0]) + 1} has no name; name it, or drop it if it only "
-            "counts the rows"
-        )
-    target = label if label is not None else next((c for c in columns[::-1] if c != "split"), "")
-    if target not in columns or target == "split":
-        raise ValueError(f"there is no label column '{target}' among {', '.join(columns)}")
-    features = table.drop(columns=[target, "split"], errors="ignore")
-    if features.shape[1] == 0:
-        raise ValueError(f"there is no column beside the label '{target}'")
-    for column in features.columns:
-        if not pd.api.types.is_numeric_dtype(features[column]):
-            raise ValueError(f"column '{column}' holds text; encode it as numbers or drop it")
-        if features[column].isna().any():
-            row = int(features[column].isna().to_numpy().argmax())
-            raise ValueError(f"column '{column}' has no value in line {row + 2}")
-    if table[target].isna().any():
-        row = int(table[target].isna().to_numpy().argmax())
-        raise ValueError(f"label column '{target}' has no value in line {row + 2}")
-    x = features.to_numpy(dtype=np.float64)
-    numeric = pd.api.types.is_numeric_dtype(table[target])
-    y = table[target].to_numpy() if numeric else table[target].to_numpy(dtype=np.str_)
-    test = _test_rows(table["split"]) if "split" in columns else every_fifth(y)
-    return dict(zip(_KEYS, (x[~test], y[~test], x[test], y[test]), strict=True))
-
-
-def _test_rows(column: Any) -> Array:
-    words = column.astype(str).str.strip().to_numpy(dtype=np.str_)
-    if len(other := np.setdiff1d(words, ["train", "test"])):
-        raise ValueError(f"column 'split' must say train or test, not '{other[0]}'")
-    return np.asarray(words == "test")
 
 
 def _features(key: str, x: Array) -> Array:

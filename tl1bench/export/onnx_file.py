@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,7 @@ def export_onnx(
     writer: str | None = None,
     precision: str = "float32",
     calibration: Tensor | tuple[Tensor, ...] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> ExportReport:
     """Write `model` in eval mode to one file `path`; the model itself stays as it is.
 
@@ -80,6 +81,8 @@ def export_onnx(
         "float32" (the network's own type) or "int8".
     calibration
         For int8: some hundred examples like those that the network will meet.
+    metadata
+        Texts that the file carries along, by key.
 
     Returns
     -------
@@ -100,6 +103,7 @@ def export_onnx(
     targets = _names(output_names, "y", len(expected[0]))
     proto, used = _written(model, inputs, sources, targets, writer)
     flushed = _clean(proto)
+    onnx.helper.set_model_props(proto, dict(metadata or {}))
     content = check.checked(proto, name)
     difference = check.compare(content, inputs, expected, sources)
     if not difference <= ONNXRUNTIME:
@@ -111,6 +115,7 @@ def export_onnx(
     if examples is not None:
         proto = quantised(proto, sources, examples)
         _clean(proto)
+        onnx.helper.set_model_props(proto, dict(metadata or {}))
         content = check.checked(proto, name)
         difference = check.compare(content, inputs, expected, sources)
         if not np.isfinite(difference):

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tl1bench import config, files
 from tl1bench.errors import Tl1benchError
-from tl1bench.pipeline import wall_time
+from tl1bench.pipeline import completing, wall_time
 from tl1bench.results import layout
 
 PROFILES = {
@@ -27,11 +27,25 @@ PROFILES = {
 _OWN = ("reports/", "dvc.lock", "data.dvc")
 
 
-def run(profile: str, root: Path) -> int:
+def run(profile: str, root: Path, params: Path | None = None) -> int:
     """Run `profile` in the checkout at `root` and return DVC's exit status.
 
     The smoke profile runs in a temporary copy, so that nothing in the checkout moves; its report
-    is copied to `build/smoke-report`.
+    is copied to `build/smoke-report`. What a params.yaml leaves out is filled in.
+
+    Parameters
+    ----------
+    profile
+        A name in `PROFILES`.
+    root
+        The checkout.
+    params
+        A file of one's own to follow in place of the profile's, relative to `root`.
+
+    Returns
+    -------
+    int
+        0 when all is done; 2 when something in params.yaml or the data is wrong.
 
     Raises
     ------
@@ -46,18 +60,18 @@ def run(profile: str, root: Path) -> int:
         raise Tl1benchError(
             f"{root.resolve()} holds no dvc.yaml: change into a checkout of tl1bench first."
         )
-    if profile == "smoke":
+    if profile == "smoke" and params is None:
         with tempfile.TemporaryDirectory(prefix="tl1bench-smoke-") as folder:
             copy = Path(folder) / "tree"
             lay_out(root, copy, root / PROFILES["smoke"])
-            status = _repro(copy, "smoke", "dvc.yaml")
+            status = _repro(copy, Path("params.yaml"))
             if status == 0:
                 target = root / "build" / "smoke-report"
                 shutil.rmtree(target, ignore_errors=True)
                 shutil.copytree(copy / "reports", target)
                 Console().print(f"Report: {target / 'index.html'}")
         return status
-    status = _repro(root, profile, str(PROFILES[profile].with_name("dvc.yaml")))
+    status = _repro(root, PROFILES[profile] if params is None else params)
     if status == 0:
         Console().print(f"Report: {(root / 'reports' / 'index.html').resolve()}")
     return status
@@ -93,29 +107,34 @@ def lay_out(root: Path, target: Path, params: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
 
 
-def _repro(root: Path, profile: str, file: str) -> int:
-    settings = config.load(root / file.replace("dvc.yaml", "params.yaml"))
+def _repro(root: Path, source: Path) -> int:
+    """Check what `source` says, then let DVC run it; return the exit status of what failed."""
+    settings = config.load(root / source)
     _fetch(root, settings)
-    began = wall_time.start(profile, root)
-    # The stages say `python`: it must be this one, whether the environment is active or not.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", file],
-        cwd=root,
-        env={**os.environ, "PATH": path},
-        check=False,
-    )
-    if done.returncode == 0:
-        closed = wall_time.close(profile, began, root)
-        wall_time.show(closed, profile, Console())
+    if status := _call(root, "tl1bench", "check", "--params", str(source)):
+        return status
+    pipeline = completing.pipeline(root, source, settings)
+    began = wall_time.start(settings.profile, root)
+    status = _call(root, "dvc", "repro", str(pipeline))
+    if status == 0:
+        closed = wall_time.close(settings.profile, began, root)
+        wall_time.show(closed, settings.profile, Console())
         if "train" in closed["stages"]:
             files.write_json(root / settings.reports / layout.ACCOUNT, closed)
+    return status
+
+
+def _call(root: Path, module: str, *arguments: str) -> int:
+    # The stages say `python`: it must be this one, whether the environment is active or not.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=root, env={**os.environ, "PATH": path}, check=False)
     return done.returncode
 
 
 def _fetch(root: Path, settings: config.Config) -> None:
     from tl1bench import datasets
 
-    for name, data in settings.datasets.items():
-        if data.path is None:
+    for name in sorted(completing.used(settings)):
+        if settings.datasets[name].path is None:
             datasets.fetch(name, root / settings.data)

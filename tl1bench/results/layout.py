@@ -37,6 +37,7 @@ SELECTION = "selection.csv"
 EXPORT = "export"
 MODEL = "model.onnx"
 EXPORTED = "export.json"
+PREPROCESSING = "preprocessing.json"  # of a network trained on a table
 MODELS = "models.csv"
 # reports/<profile>
 RUNS = "runs.csv"

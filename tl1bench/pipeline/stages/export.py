@@ -8,6 +8,7 @@ the fastest at their error.
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from tl1bench.config import Config, Problem
-    from tl1bench.datasets import Dataset
+    from tl1bench.datasets import Dataset, Preprocessing
     from tl1bench.training import Examples
 
 # Enough that reading the data costs little, few enough that no core waits long for the last job.
@@ -120,7 +121,7 @@ def _export(job: _Job, tick: processes.Tick) -> None:
     data, split = loading.split(job.config, problem)
     test = training.Examples.of(split.x_test, split.y_test, data.scale, torch.device("cpu"))
     for count, model in enumerate(job.models, 1):
-        _write(model, _network(model, problem, data), test)
+        _write(model, _network(model, problem, data), test, data.preprocessing)
         tick(count / len(job.models))
 
 
@@ -137,10 +138,13 @@ def _network(model: _Model, problem: Problem, data: Dataset) -> Module:
     return network.eval()
 
 
-def _write(model: _Model, network: Module, test: Examples) -> None:
+def _write(
+    model: _Model, network: Module, test: Examples, preprocessing: Preprocessing | None
+) -> None:
     """Export one network and prove the file equal on the whole test split."""
     import torch
 
+    from tl1bench import datasets
     from tl1bench.export import export_onnx
     from tl1bench.export.check import compare_file
     from tl1bench.tracing import agreement
@@ -148,7 +152,13 @@ def _write(model: _Model, network: Module, test: Examples) -> None:
     with files.atomic_path(store.piece(model.digest)) as draft:
         draft.mkdir()
         path = draft / layout.MODEL
-        report = export_onnx(network, (test.batch(torch.arange(7))[0],), path)
+        carried = {}
+        if preprocessing is not None:
+            stored = preprocessing.to_json()
+            carried[datasets.METADATA] = json.dumps(stored, ensure_ascii=False)
+            files.write_json(draft / layout.PREPROCESSING, stored)
+        example = (test.batch(torch.arange(7))[0],)
+        report = export_onnx(network, example, path, metadata=carried)
         batches = (test.batch(rows)[0] for rows in torch.arange(len(test)).split(_BATCH))
         difference, changed = compare_file(network, path, batches)
         if difference > agreement.ONNXRUNTIME or changed:

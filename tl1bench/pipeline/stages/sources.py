@@ -14,7 +14,7 @@ import torch
 from tl1bench import files, neurons, plugins
 from tl1bench.config import DENSE, PENALISED, Config, Method, Problem
 from tl1bench.errors import CompactionError, ConfigError, MissingPackageError
-from tl1bench.pipeline import objects, path_objects, provenance
+from tl1bench.pipeline import loading, objects, path_objects, provenance
 
 _PACKAGE = Path(plugins.__file__).parent
 # What a run depends on beside its own penalty, optimiser, network and data.
@@ -51,12 +51,18 @@ def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
     if not problem.network.name.startswith("torchvision/"):
         code = _code(plugins.source_file("models", problem.network.name))
     data = files.read_json(config.build / "data" / f"{problem.dataset}.json")
-    model = objects.network(problem, data["input_shape"], data["classes"], seed=0)
+    found = {"code": provenance.code_digest(code), "data": data}
+    shape = data["input_shape"]
+    if "table" in data:
+        whole, parts = loading.split(config, problem)
+        shape = whole.input_shape
+        found["inputs"] = loading.prepared(whole, parts)
+    model = objects.network(problem, shape, data["classes"], seed=0)
     try:
-        anatomy = neurons.Anatomy.of(model, torch.zeros(4, *data["input_shape"]), problem.groups)
+        anatomy = neurons.Anatomy.of(model, torch.zeros(4, *shape), problem.groups)
     except (ValueError, CompactionError) as error:
         raise ConfigError(f"problems.{name}: {error}") from error
-    return {"code": provenance.code_digest(code), "data": data, "neurons": anatomy.to_json()}
+    return {**found, "neurons": anatomy.to_json()}
 
 
 def _checked(config: Config, name: str) -> str:

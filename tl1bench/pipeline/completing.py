@@ -1,0 +1,109 @@
+"""A short params.yaml, completed for DVC: every section is written out, so that DVC sees it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tl1bench import files
+from tl1bench.config import Config
+from tl1bench.errors import ConfigError
+
+PIPELINE = "dvc.yaml"
+# What dvc.yaml does not ask for: where it runs, not what is run.
+_UNASKED = {"device", "workers", "data"}
+
+
+def used(config: Config) -> set[str]:
+    """Return the data sets that some problem uses."""
+    return {problem.dataset for problem in config.problems.values()}
+
+
+def pipeline(root: Path, source: Path, config: Config) -> Path:
+    """Return the dvc.yaml that follows `source`, both relative to `root`, all sections filled in.
+
+    Sections that are missing are added at the end of the file. A file that lies beside no dvc.yaml,
+    or names data that no problem uses, is copied without those to `reports/<profile>`.
+
+    Parameters
+    ----------
+    root
+        A checkout.
+    source
+        The params.yaml that was read.
+    config
+        What it says.
+
+    Returns
+    -------
+    Path
+        The pipeline.
+
+    Raises
+    ------
+    ConfigError
+        Nothing can be added to the file as it is written.
+    """
+    beside = source.with_name(PIPELINE)
+    own = (root / beside).is_file() and source.name == "params.yaml"
+    if own:
+        _add_missing(root, source, config)
+    if own and set(config.datasets) == used(config):
+        return beside
+    target = config.reports / "params.yaml"
+    if target == source:
+        # Its own folder already: what is idle must be there, as DVC asks for all that is named.
+        return beside
+    head = f"# Written by `tl1bench run` from {source.name}, with all defaults: change that one.\n"
+    files.write_text(root / target, head + _yaml(_whole(config, target)))
+    shutil.copyfile(root / PIPELINE, root / target.with_name(PIPELINE))
+    return target.with_name(PIPELINE)
+
+
+def _add_missing(root: Path, source: Path, config: Config) -> None:
+    missing = set(Config.model_fields) - config.model_fields_set - _UNASKED
+    if not missing:
+        return
+    whole = _whole(config, source)
+    added = {name: whole[name] for name in whole if name in missing}
+    before = (root / source).read_text(encoding="utf-8")
+    text = (
+        f"{before.rstrip()}\n\n# Added by `tl1bench run`: the defaults of what was left out, for "
+        f"DVC to see.\n{_yaml(added)}"
+    )
+    if not _says(text, {**yaml.safe_load(before), **added}):
+        raise ConfigError(
+            f"{source} lacks {', '.join(sorted(missing))}, and nothing can be added to it as it is "
+            "written: write each of its sections on lines of its own."
+        )
+    files.write_text(root / source, text)
+
+
+def _says(text: str, content: dict[str, Any]) -> bool:
+    try:
+        return bool(yaml.safe_load(text) == content)
+    except yaml.YAMLError:
+        return False
+
+
+def _whole(config: Config, place: Path) -> dict[str, Any]:
+    """Return all settings, idle data sets left out, for a params.yaml at `place`."""
+    content = config.model_dump(mode="json")
+    content["root"] = "/".join(".." for _ in place.parts[1:]) or "."
+    content["params"] = str(place)
+    content["datasets"] = {n: d for n, d in content["datasets"].items() if n in used(config)}
+    for problem in content["problems"].values():
+        # A problem has one of the two; DVC's templates know no null.
+        for kind in ("path", "budget"):
+            if problem[kind] is None:
+                del problem[kind]
+        if problem.get("budget", {}).get("decay") is not None:
+            del problem["budget"]["hold"], problem["budget"]["final_lr"]
+    return content
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
