@@ -60,9 +60,8 @@ def _check_methods(
             continue
         penalty = objects.penalty(method_name, method, problem, max((0.0, *method.lam)))
         try:
-            if problem.budget:
-                objects.optimizer(method, problem, penalty)(model, anatomy)
-            elif method_name != DENSE:
+            objects.optimizer(method, problem, penalty)(model, anatomy)
+            if problem.path and method_name != DENSE:
                 path_objects.method(method_name, method, problem)
         except (ValueError, ConfigError) as error:
             raise ConfigError(f"problems.{name} with methods.{method_name}: {error}") from error

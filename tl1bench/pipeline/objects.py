@@ -90,15 +90,17 @@ def optimizer(
     callable
         Takes the network and its anatomy.
     """
-    kind, budget = optimizers.kind(method.optimizer), problem.budget
-    assert budget is not None
+    kind, options = optimizers.kind(method.optimizer), {}
+    if problem.budget:
+        options = {"lr": problem.budget.lr, "momentum": problem.budget.momentum}
+    elif problem.path:
+        options = {"lr": problem.path.lr}
 
     def make(model: nn.Module, anatomy: neurons.Anatomy) -> optimizers.ProximalOptimizer:
         return kind(
             model,
             regulariser,
-            lr=budget.lr,
-            momentum=budget.momentum,
+            **options,
             groups=anatomy.groups,
             layer_weights=problem.layer_weights,
         )
