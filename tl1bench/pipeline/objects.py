@@ -90,7 +90,8 @@ def optimizer(
     callable
         Takes the network and its anatomy.
     """
-    kind, options = optimizers.kind(method.optimizer), {}
+    kind = optimizers.kind(method.optimizer)
+    options: dict[str, Any] = {}
     if problem.budget:
         options = {"lr": problem.budget.lr, "momentum": problem.budget.momentum}
     elif problem.path:
