@@ -153,9 +153,10 @@ def caption(table: pd.DataFrame, evidence: Evidence) -> str:
         "Left: bytes of the ONNX file (one file, weights inside), stroke: its gzip. Middle: what "
         "the network adds at its peak to a process that has onnxruntime in it (batch 1, one "
         "thread): the growth of a fresh process less that of one with an Identity graph, stroke: "
-        "after loading, cross: at the peak without the allocator's arena, thin line: least to most "
-        "over processes. Right: the unique set size of the whole process after running, stroke: "
-        "that with the Identity graph, of which no network can save anything. Means over the "
+        "after loading (which may be more: see the table), cross: at the peak without the "
+        "allocator's arena, thin line: least to most over processes. Right: the unique set size of "
+        "the whole process after running, stroke: that with the Identity graph, of which no "
+        "network can save anything. Means over the "
         f"exported seeds of the selected operating points ({exported} networks, "
         f"{len(evidence.problems)} problems); memory is that of the first seed."
     )

@@ -2,7 +2,8 @@
 
 A process with onnxruntime and an Identity graph takes some 23 MiB by itself, of which no network
 can save anything. What a process has grown by since it was empty, less what the floor's has, is the
-model's own: its weights, what loading leaves behind, its activations.
+model's own: its weights, what loading leaves behind, its activations. At the peak it may be less
+than after loading: running takes memory in the floor too, and there loading left none behind.
 """
 
 from __future__ import annotations

@@ -44,9 +44,11 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
             "Of fresh processes without torch at batch 1 and one thread, first seed: median "
             "[least, most]. Added is what the process has grown by since it was empty, less what "
             f"one with an Identity graph has (the {FLOOR}: onnxruntime alone), after loading and "
-            "at the peak of loading and running. A page is 0.004 MiB: smaller differences, and "
-            "shares of a few pages, say nothing. The whole process: its unique set size, and its "
-            "peak resident size with the libraries (VmHWM). Arena: that of onnxruntime's allocator."
+            "at the peak of loading and running. That may be less: running takes memory in the "
+            "floor too, where loading has left none behind to be used for it. A page is 0.004 MiB: "
+            "smaller differences, and shares of a few pages, say nothing. The whole process: its "
+            "unique set size, and its peak resident size with the libraries (VmHWM). Arena: that "
+            "of onnxruntime's allocator."
         ),
         header=("problem", "network", "arena", *added, *_WHOLE.values()),
         rows=tuple(_row(n) for n in numbers),
