@@ -6,9 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tl1bench import plugins
 from tl1bench.config import Budget, Config
+from tl1bench.errors import printable
 
 
 def show(config: Config, profiles: dict[str, Path]) -> None:
@@ -18,7 +20,7 @@ def show(config: Config, profiles: dict[str, Path]) -> None:
     for name, problem in config.problems.items():
         options = ", ".join(f"{k}={v}" for k, v in problem.network.options.items())
         network = f"{problem.network.name}({options})"
-        problems.add_row(name, problem.dataset, network, _length(problem.budget))
+        _add(problems, name, problem.dataset, network, _length(problem.budget))
     methods = Table("method", "penalty", "optimizer", "λ", title="Methods")
     for name, method in config.methods.items():
         lams = ", ".join(f"{lam:g}" for lam in method.lam)
@@ -26,17 +28,22 @@ def show(config: Config, profiles: dict[str, Path]) -> None:
             f"{problem}: {', '.join(f'{lam:g}' for lam in lams)}"
             for problem, lams in method.lam_for.items()
         )
-        methods.add_row(name, method.penalty, method.optimizer, f"{lams}; {own}" if own else lams)
+        _add(methods, name, method.penalty, method.optimizer, f"{lams}; {own}" if own else lams)
     available = Table("may be named in params.yaml", "", title="Available")
-    available.add_row("data sets", ", ".join(n.replace("_", "-") for n in _names("datasets")))
-    available.add_row("networks", ", ".join([*_names("models"), "torchvision/<network>"]))
-    available.add_row("penalties", ", ".join(_names("penalties")))
-    available.add_row("optimizers", ", ".join(_names("optimizers")))
+    _add(available, "data sets", ", ".join(n.replace("_", "-") for n in _names("datasets")))
+    _add(available, "networks", ", ".join([*_names("models"), "torchvision/<network>"]))
+    _add(available, "penalties", ", ".join(_names("penalties")))
+    _add(available, "optimizers", ", ".join(_names("optimizers")))
     table = Table("profile", "parameters", title="Profiles")
     for name, path in profiles.items():
-        table.add_row(name, str(path))
+        _add(table, name, str(path))
     for part in (problems, methods, available, table):
         console.print(part)
+
+
+def _add(table: Table, *cells: str) -> None:
+    """Add a row of plain text: what params.yaml says is no markup."""
+    table.add_row(*(Text(printable(cell)) for cell in cells))
 
 
 def _length(budget: Budget) -> str:

@@ -11,14 +11,14 @@ from tl1bench import plugins
 from tl1bench.config.method import Method
 from tl1bench.config.problem import Data, Problem
 from tl1bench.config.settings import Compact, Measure, Select
-from tl1bench.config.values import Frozen, Slug
+from tl1bench.config.values import Frozen, PlainPath, Slug, WayUp
 
 
 class Config(Frozen):
     """One pipeline: which problems, methods, λs and seeds, and where its files lie."""
 
-    root: Path = Path()
-    params: Path = Path("params.yaml")
+    root: WayUp = Path()
+    params: PlainPath = Path("params.yaml")
     profile: Slug
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     workers: int | Literal["auto"] = "auto"
