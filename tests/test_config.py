@@ -69,7 +69,7 @@ def test_six_lines_suffice(tmp_path: Path) -> None:
         },
     )
     assert loaded.profile == "own"
-    assert loaded.problems["p"].budget.epochs > 0
+    assert loaded.problems["p"].budget.iterations > 0
     assert loaded.problems["p"].validation is None
 
 

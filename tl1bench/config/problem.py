@@ -58,13 +58,17 @@ class Budget(Frozen):
         return self
 
 
+# In iterations, so that a table of a hundred rows is learnt as well as one of ten thousand.
+DEFAULT = Budget(batch=32, iterations=3000, debias_epochs=10, lr=0.1, debias_lr=0.05)
+
+
 class Problem(Frozen):
     """A data set × a network × a training budget, and how its layers are weighed."""
 
     dataset: Slug
     network: Network
     validation: int | None = Field(None, ge=1, description="by default a sixth, 5,000 at most")
-    budget: Budget = Budget(epochs=30, debias_epochs=15, lr=0.1, debias_lr=0.05)
+    budget: Budget = DEFAULT
     groups: Side | tuple[Side, ...] = "outgoing"
     layer_weights: tuple[NotNegative, ...] | None = None
     mu: Mu | None = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tl1bench import neurons, training
+from tl1bench import neurons, optimizers, training
 from tl1bench.errors import CompactionError, ConfigError
 from tl1bench.pipeline import loading, objects
 from tl1bench.results import DENSE
@@ -54,8 +54,11 @@ def _check_methods(
     config: Config, name: str, problem: Problem, anatomy: neurons.Anatomy, model: torch.nn.Module
 ) -> None:
     for method_name, method in config.methods.items():
-        penalty = objects.penalty(method_name, method, problem, method.lams(name)[0])
+        penalty = objects.penalty(method_name, method, problem, max((0.0, *method.lams(name))))
         try:
-            objects.optimizer(method, problem, penalty)(model, anatomy)
+            # Whatever the rates: it is lengths and groups that may not fit the network.
+            optimizers.kind(method.optimizer)(
+                model, penalty, lr=0.1, groups=anatomy.groups, layer_weights=problem.layer_weights
+            )
         except (ValueError, ConfigError) as error:
             raise ConfigError(f"problems.{name} with methods.{method_name}: {error}") from error
