@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # The pipeline's commands say `python`: they must find the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint smoke bench bench-history bench-compare bench-site gate report readme data lock clean
+.PHONY: help repro test lint smoke bench bench-history bench-compare bench-site gate report readme data lock sanitize clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-13s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ repro: data  ## set up, fetch the data and run the default profile: train … re
 
 test: $(INSTALLED)  ## set up and pass the tests
 	$(BIN)/python -m pytest -m "not slow" -n auto
+
+sanitize: $(INSTALLED)  ## the tests of the kernels, watched by gcc's AddressSanitizer
+	$(BIN)/python -m pytest -m slow tests/kernels/test_memory.py
 
 lint: $(INSTALLED)  ## style, types, architecture, docstrings, and whether asv accepts the benchmarks
 	$(BIN)/ruff check .

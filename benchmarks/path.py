@@ -97,22 +97,23 @@ def walk(case: Case, name: str, training: Examples, validation: Examples) -> Poi
     """Walk one path of penalty `name`."""
     import torch
 
-    from tl1bench import penalties
+    from tl1bench import neurons, penalties
     from tl1bench.methods.penalised import Penalised
     from tl1bench.training import error_pct
     from tl1bench.training.epochs import Epochs
     from tl1bench.training.path import Walk
     from tl1bench.training.plan import Plan
 
+    model, inputs = network(case), (training.batch(torch.arange(4))[0],)
     mixed = {"mu": case.mu} if name in ("sparse_group_lasso", "integrated_tl1") else {}
     return Walk(
-        network(case),
+        model,
         Penalised(penalties.load(name, **mixed), layer_weights=case.layer_weights),
         train_epoch=Epochs(training, batch=128, shift=1, every=case.every),
         evaluate=lambda model: error_pct(model, validation),
-        example_inputs=(training.batch(torch.arange(4))[0],),
+        example_inputs=inputs,
         plan=Plan(lr=case.lr, epochs=1, branch_epochs=6, branch_below=0.1, margin=1.5),
-        groups=case.groups,
+        anatomy=neurons.Anatomy.of(model, inputs, case.groups),
         clock=time.process_time,
     ).points()
 
@@ -136,8 +137,8 @@ def main() -> int:
             if given.penalty and name not in given.penalty:
                 continue
             points = walk(case, name, training, validation)
-            parts = {k: s for k, s in points.seconds.items() if k != "dense"}
-            start = points.seconds["dense"] / (1 + 6)  # one epoch of start, six of its branch
+            parts = {k: s for k, s in points.seconds.items() if k not in ("dense", "dense start")}
+            start = points.seconds["dense start"]
             total = sum(parts.values()) + start
             ratio = total / whole
             failed |= ratio > limit or len(points) < POINTS

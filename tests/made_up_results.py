@@ -139,10 +139,15 @@ def write_tree(
                     exported = seed == seeds[0] or lam == lams[len(lams) // 2]
                     macs = _write_run(tree.evidence, problem, method, lam, seed, exported)
                     if exported and method != "dense":
-                        timed[Run(problem, method, lam, seed).model] = macs
+                        timed[Run(problem, method, step_of(lam), seed).model] = macs
         if measured:
             _write_measurement(tree.evidence, problem, timed, trusted)
     return tree
+
+
+def step_of(lam: float) -> int:
+    """Return the step that stands for a made-up λ: 0 for none, else its place on a scale."""
+    return 0 if not lam else round(4 * math.log10(lam / 1e-6))
 
 
 def _layers(net: Net, method: str, lam: float, rng: np.random.Generator) -> list[dict]:
@@ -198,12 +203,13 @@ def _write_run(
     error = base + harm + 0.03 * net.error * rng.standard_normal()
     if method == "l1" and lam == LAMS[-1]:
         error = 88.65
-    cell = Run(problem, method, lam, seed).folder
+    cell = Run(problem, method, step_of(lam), seed).folder
     write_json(
         evidence.build / "train" / cell / "run.json",
         {
             "problem": problem,
             "method": method,
+            "step": step_of(lam),
             "lam": lam,
             "seed": seed,
             "profile": PROFILE,
@@ -278,6 +284,20 @@ def _write_weights(path: Path, net: Net, report: dict, seed: int) -> None:
     save_file({f"{layer.name}.weight": weight, f"{layer.name}.bias": weight[:, 0].copy()}, path)
 
 
+def _memory_row(row: dict, arena: bool) -> dict:
+    """Return what fresh processes took; without the arena it is two MiB more after running."""
+    found = {k: row[k] for k in ("model", "batch", "threads", "uss_load_mib", "hwm_mib")}
+    found |= {"arena": arena, "processes": 3, "uss_empty_mib": 20.0}
+    found["uss_run_mib"] = row["uss_run_mib"] + 2 * (not arena)
+    for state in ("load", "peak"):
+        mib, ratio = row[f"added_{state}_mib"], row[f"added_{state}_ratio"]
+        mib += (state == "peak") * (not arena) * 0.2
+        names = {"": 0.0, "_low": -0.004, "_high": 0.008}
+        found |= {f"added_{state}{name}_mib": mib + off for name, off in names.items()}
+        found |= {f"added_{state}_ratio{name}": ratio + off for name, off in names.items()}
+    return found
+
+
 def _write_measurement(
     evidence: Evidence, problem: str, timed: dict[str, int], trusted: bool
 ) -> None:
@@ -292,6 +312,9 @@ def _write_measurement(
             dense = 4.0 + batch * macs / 8e3 / threads
             for name, count in models.items():
                 p50 = 4.0 + batch * count / 8e3 / threads
+                share = count / macs
+                added = weights * 4e-6 * share
+                peak = 1.2 * added + 0.1 * (batch if count else 0)
                 rows.append(
                     {
                         "model": name,
@@ -305,22 +328,21 @@ def _write_measurement(
                         "ratio_p50": p50 / dense,
                         "ratio_low": 0.96 * p50 / dense,
                         "ratio_high": 1.05 * p50 / dense,
-                        "uss_load_mib": 21.0 + weights * 4e-6 * (count / macs),
-                        "uss_run_mib": 24.0 + weights * 4e-6 * (count / macs) + 0.1 * batch,
+                        "uss_load_mib": 21.0 + added,
+                        "uss_run_mib": 24.0 + added,
                         "hwm_mib": 60.0,
-                        "file_bytes": round(4 * weights * count / macs) + 1500,
-                        "gzip_bytes": round(3.6 * weights * count / macs) + 700,
+                        "added_load_mib": added,
+                        "added_load_ratio": share,
+                        "added_peak_mib": peak,
+                        "added_peak_ratio": peak / (1.2 * weights * 4e-6 + 0.1 * batch),
+                        "file_bytes": round(4 * weights * share) + 1500,
+                        "gzip_bytes": round(3.6 * weights * share) + 700,
                         "conv_total": convolutions if count else 0,
                         "conv_blocked": convolutions // 2 if count else 0,
                         "conv_channels": "20-50" if convolutions and count else "",
                     }
                 )
-    memory = [
-        {**{k: r[k] for k in ("model", "batch", "threads", "uss_load_mib", "hwm_mib")}}
-        | {"arena": arena, "uss_empty_mib": 20.0, "uss_run_mib": r["uss_run_mib"] + 2 * (not arena)}
-        for r in rows
-        for arena in (True, False)
-    ]
+    memory = [_memory_row(row, arena) for row in rows for arena in (True, False)]
     hero = next((name for name in timed if name.startswith("integrated_tl1/")), "dense")
     operators = [
         {"model": m, "batch": b, "threads": 1, "node": f"{kind}{b}", "operator": kind}

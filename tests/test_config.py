@@ -22,6 +22,9 @@ SMALL = {
 }
 
 
+PATH = {"dataset": "digits", "network": {"name": "mlp"}, "path": {"lr": 0.1}}
+
+
 def edited(path: str, value: object) -> dict:
     """Return SMALL with the value at a dotted path replaced."""
     keys = path.split(".")
@@ -59,17 +62,33 @@ def test_a_method_is_the_penalty_of_its_name_unless_it_says_otherwise(tmp_path: 
     assert (loaded.methods["l1"].penalty, loaded.methods["dense"].penalty) == ("l1", "l2")
 
 
+def test_on_a_path_lams_are_found_and_a_name_says_what_a_method_is(tmp_path: Path) -> None:
+    content = edited("problems", {"p": PATH})
+    content["methods"] = {
+        "dense": {"penalty": "l2"},
+        "tl1": {},
+        "magnitude": None,
+        "layered": {"method": "magnitude", "hyper": {"scope": "layer"}},
+    }
+    found = load(tmp_path, content).methods
+    assert {name: (m.method, m.penalty) for name, m in found.items()} == {
+        "dense": ("penalised", "l2"), "tl1": ("penalised", "tl1"),
+        "magnitude": ("magnitude", ""), "layered": ("magnitude", "layered"),
+    }  # fmt: skip
+    assert found["tl1"].lams("p") == ()
+
+
 def test_six_lines_suffice(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,
         {
             "datasets": {"mine": {"path": "data/mine/mine.csv"}},
             "problems": {"p": {"dataset": "mine", "network": {"name": "mlp"}}},
-            "methods": {"dense": {"penalty": "l2", "lam": 1e-4}, "l1": {"lam": 1e-3}},
+            "methods": {"dense": {"penalty": "l2", "lam": 1e-4}, "l1": {}},
         },
     )
     assert loaded.profile == "own"
-    assert loaded.problems["p"].budget.iterations > 0
+    assert loaded.problems["p"].path.steps > 1
     assert loaded.problems["p"].validation is None
 
 
@@ -96,7 +115,15 @@ def test_a_folder_of_images_may_be_the_folder_of_the_data_set(tmp_path: Path) ->
         ("problems.p.dataset", "nonesuch", "not among `datasets:`"),
         ("methods.l1.optimizer", "nonesuch", "choose one of"),
         ("methods.nonesuch", {"lam": 1}, "there is no penalty 'nonesuch'"),
+        ("methods.l1", {}, "methods.l1: p has a budget and trains each λ by itself"),
         ("methods.l1.lam", [], "methods.l1.lam"),
+        ("methods.magnitude", {}, "methods.magnitude: p has a budget"),
+        ("methods.x", {"method": "nonesuch"}, "there is no method 'nonesuch'"),
+        ("problems.p.path", {"lr": 0.1}, "give either `path:` (one path a method) or `budget:`"),
+        ("problems.p.methods", ["l2"], "problems.p.methods: there is no method 'l2'"),
+        ("problems.q", {**PATH, "path": {"lr": 0.1, "growth": 1}}, "problems.q.path.growth = 1"),
+        ("problems.q", PATH, "paths begin at a dense network: add `dense:`"),
+        ("select", {"by": "size"}, "select.by = 'size'"),
         ("methods.l1.lam", -0.1, "methods.l1.lam"),
         ("methods.l1.lam_for", {"q": [1]}, "methods.l1.lam_for.q: there is no such problem"),
         ("datasets.mine", {}, "give a path to your own file"),

@@ -12,6 +12,10 @@ class ConfigError(Tl1benchError):
     """A key or value in params.yaml (or on the command line) cannot be accepted."""
 
 
+class MissingPackageError(ConfigError):
+    """What was asked for needs an optional package that is not installed; others go on."""
+
+
 class DataError(Tl1benchError):
     """A data set is missing, altered, or cannot be obtained."""
 

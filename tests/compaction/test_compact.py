@@ -232,7 +232,10 @@ def test_a_saved_network_comes_back_the_same(tmp_path, compacted):
 
 def test_a_file_that_is_no_network_is_refused(tmp_path):
     (tmp_path / "small.pt2").write_bytes(b"not a network")
-    with pytest.raises(CompactionError, match="no compacted network"):
-        load_compacted(tmp_path / "small.pt2")
-    with pytest.raises(CompactionError, match="no compacted network"):
-        load_compacted(tmp_path / "missing.pt2")
+    for name in ("small.pt2", "missing.pt2"):
+        with pytest.raises(CompactionError, match=f"{name} is no exported program"):
+            load_compacted(tmp_path / name)
+    (tmp_path / "small.safetensors").write_bytes(b"not a network")
+    for name in ("small.safetensors", "missing.safetensors"):
+        with pytest.raises(CompactionError, match=f"{name} is no compacted network"):
+            load_compacted(tmp_path / name)

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_results import step_of
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -241,9 +242,9 @@ def test_the_floor_is_a_line_and_is_not_subtracted(drawn, tree, table):
 
 def test_bars_show_the_units_that_are_left(drawn, tree, table):
     runs = table[(table["problem"] == "mnist-lenet5") & (table["method"] == "tl1")]
-    lam = runs[runs["selected"]]["lam"].iloc[0]
+    step = runs[runs["selected"]]["step"].iloc[0]
     shown = texts(drawn["architecture"])
-    for layer in tree.evidence.layers(Run("mnist-lenet5", "tl1", lam, 0)):
+    for layer in tree.evidence.layers(Run("mnist-lenet5", "tl1", step, 0)):
         assert f"{layer['units_after']:,}/{layer['units_before']:,}" in shown
 
 
@@ -257,7 +258,7 @@ def test_a_debias_phase_is_in_the_legend_where_there_is_one(drawn, make_tree, tm
 
 
 def test_the_debias_phase_begins_at_the_last_reading_before_it(tree):
-    curve = tree.evidence.history(Run("digits-mlp", "tl1", 1e-4, 0))
+    curve = tree.evidence.history(Run("digits-mlp", "tl1", step_of(1e-4), 0))
     assert training_curves.debias_span(curve) == (14.0, 24.0)
     assert training_curves.debias_span(curve[curve["phase"] == "train"]) is None
 
@@ -364,3 +365,35 @@ def test_a_session_on_a_busy_machine_is_marked(table, tree, tmp_path):
     repeats.add(tmp_path / "repeatability/control.csv", sessions([1.0, 1.0]))
     assert "DO NOT TRUST" in figures.draw("repeatability", table, evidence).get_suptitle()
     assert "too busy in 2 of them" in repeatability.caption(table, evidence)
+
+
+def test_added_memory_is_drawn_beside_the_whole_process_and_its_floor(drawn, tree, table):
+    figure = drawn["memory_size"]
+    added, whole = figure.axes[4:6]
+    assert added.get_xlabel() == "added memory, peak [MiB]"
+    chosen = table[(table["problem"] == "mnist-lenet5") & table["selected"]]
+    means = chosen.groupby("method")[["added_peak_compact_mib", "uss_compact_mib"]].mean()
+    methods = [m for m in tree.methods if m != "dense"]
+    for panel, column in ((added, "added_peak_compact_mib"), (whole, "uss_compact_mib")):
+        widths = [bar.get_width() for bar in panel.patches[::2]]
+        assert widths == pytest.approx([means.loc[m, column] for m in methods])
+    floor = tree.evidence.timings("mnist-lenet5")["floor"]["uss_run_mib"]
+    assert list(whole.lines[0].get_xdata()) == [floor, floor]
+    run = results.first_selected(table, "mnist-lenet5", methods[0])
+    with_arena, without = (
+        tree.evidence.memory("mnist-lenet5", arena=arena)[run.model] for arena in (True, False)
+    )
+    stroke, spread, cross = (list(line.get_xdata()) for line in added.lines[:3])
+    assert stroke == [with_arena["added_load_mib"]] * 2
+    assert spread == [with_arena["added_peak_low_mib"], with_arena["added_peak_high_mib"]]
+    assert cross == [without["added_peak_mib"]]
+
+
+def test_memory_measured_before_it_had_a_floor_leaves_its_panel_empty(tree, table):
+    columns = ["added_peak_dense_mib", "added_peak_compact_mib"]
+    older = figures.draw(
+        "memory_size", table.assign(**dict.fromkeys(columns, np.nan)), tree.evidence
+    )
+    file, added, whole = older.axes[:3]
+    assert [text.get_text() for text in added.texts] == ["not measured"]
+    assert len(file.patches) == len(whole.patches) == 2 * (len(tree.methods) - 1)

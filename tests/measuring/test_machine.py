@@ -109,3 +109,22 @@ def test_only_flags_that_choose_kernels_are_recorded(tmp_path, monkeypatch):
 def test_a_package_that_is_not_there_has_an_unknown_version():
     assert machine.version("no-such-package-anywhere") == "unknown"
     assert machine.version("no-such-package-anywhere", "numpy") == machine.version("numpy")
+
+
+def test_a_machine_is_itself_until_what_timings_depend_on_is_another(monkeypatch):
+    own = machine.identity()
+    assert own == machine.identity()
+    assert own["cpu"] == machine.record()["cpu"]
+    # The kernel's release, free memory and the like may change without timing anything anew.
+    same = {**machine.record(), "system": "Linux 99", "memory_gib": 1.0, "governor": "other"}
+    monkeypatch.setattr(machine, "record", lambda: same)
+    assert machine.identity() == own
+    for other in (
+        {"cpu": "another"},
+        {"cpu_flags": []},
+        {"cores_allowed": 99},
+        {"gpus": ["one"]},
+        {"versions": {**same["versions"], "onnxruntime": "0"}},
+    ):
+        monkeypatch.setattr(machine, "record", lambda other=other: {**same, **other})
+        assert machine.identity() != own

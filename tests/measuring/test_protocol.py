@@ -32,6 +32,7 @@ COLUMNS = [
         "uss_run_mib",
         "hwm_mib",
     ),
+    *("added_load_mib", "added_load_ratio", "added_peak_mib", "added_peak_ratio"),
 ]
 
 
@@ -101,17 +102,22 @@ def test_samples_are_kept_small_and_whole(measured, tmp_path):
 
 def test_memory_is_measured_with_and_without_the_arena_where_asked(measured):
     memory = measured.result.memory
-    assert list(memory["model"]) == ["wide"] * 4
-    assert list(memory["arena"]) == [True, False] * 2
+    assert list(memory["model"]) == ["wide"] * 4 + ["floor"] * 4
+    assert list(memory["arena"]) == [True, False] * 4
+    assert (memory["processes"] == 2).all()
     weights_mib = 20_000 * 8 * 4 / 2**20
-    grown = memory["uss_load_mib"] - memory["uss_empty_mib"]
-    assert (grown > weights_mib).all()
+    wide, floor = (memory[memory["model"] == name] for name in ("wide", "floor"))
+    # Weights are the model's own; what onnxruntime takes for itself is not.
+    for column in ("added_load_mib", "added_peak_mib"):
+        assert (wide[column] > weights_mib).all()
+        assert (wide[column] < 10 * weights_mib).all()
+        assert (floor[column] == 0).all()
     assert (memory["uss_run_mib"] > memory["uss_load_mib"] - 1).all()
     assert (memory["hwm_mib"] > memory["uss_run_mib"]).all()
     table = measured.result.table
-    assert table.loc[table["model"] != "wide", "uss_run_mib"].isna().all()
+    assert table.loc[table["model"] == "narrow", "uss_run_mib"].isna().all()
     assert list(table.loc[table["model"] == "wide", "uss_run_mib"]) == list(
-        memory.loc[memory["arena"], "uss_run_mib"]
+        wide.loc[wide["arena"], "uss_run_mib"]
     )
 
 
@@ -122,15 +128,16 @@ def test_the_record_is_json_with_none_for_the_unknown(measured):
     assert record["machine"]["on_cpu"] > 0
     assert [row["model"] for row in record["rows"]][::2] == ["wide", "narrow", "floor"]
     assert record["rows"][0]["uss_run_mib"] > 0
-    assert record["rows"][-1]["uss_run_mib"] is None
+    assert record["rows"][2]["uss_run_mib"] is None
+    assert record["memory"][-1]["added_load_ratio"] == 0
     assert record["rows"][0]["file_bytes"] == measured.wide.stat().st_size
     assert 0 < record["rows"][0]["gzip_bytes"] != record["rows"][0]["file_bytes"]
 
 
 def test_progress_counts_to_the_last_step(measured):
     totals = {total for _, total, _ in measured.steps}
-    assert totals == {1 + 2 * 2 + 2 * 2 + 2}
-    assert [done for done, _, _ in measured.steps] == list(range(11))
+    assert totals == {1 + 2 * 2 + 2 * 2 * 2 * 2 + 2}
+    assert [done for done, _, _ in measured.steps] == list(range(23))
 
 
 def test_operators_are_profiled_of_those_asked_for_at_every_batch(measured):

@@ -23,8 +23,8 @@ TABLE = pd.DataFrame(
         "onnx_bytes_dense": pd.array([8000, pd.NA], dtype="Int64"),
         "onnx_bytes_compact": pd.array([2000, pd.NA], dtype="Int64"),
         "latency_ratio_p50": [0.25, math.nan],
-        "uss_dense_mib": [50.0, math.nan],
-        "uss_compact_mib": [40.0, math.nan],
+        "added_peak_dense_mib": [5.0, math.nan],
+        "added_peak_compact_mib": [4.0, math.nan],
         "train_seconds": [9.0, 7.0],
     }
 )
@@ -48,6 +48,11 @@ TABLE = pd.DataFrame(
 )
 def test_a_metric_is_what_it_says(name, values):
     assert metrics.measure(name, TABLE).tolist() == pytest.approx(values, nan_ok=True)
+
+
+def test_memory_that_dense_does_not_add_has_no_share():
+    nothing = TABLE.assign(added_peak_dense_mib=[0.0, -0.01])
+    assert metrics.measure("memory_kept", nothing).isna().all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,7 +29,7 @@ def collected(make_tree, tmp_path):
             problems={"digits-mlp": None},
             methods={"dense": None, "tl1": None},
             seeds=(0, 1),
-            select=SimpleNamespace(tolerance_pct=0.5),
+            select=SimpleNamespace(tolerance_pct=0.5, by="weights"),
         )
     )
     kept = Evidence(reports / layout.EVIDENCE, reports, PROFILE, tree.problems, tree.methods)
@@ -54,9 +54,11 @@ def test_the_first_layer_is_kept_of_the_first_seed_alone(collected):
     assert not kept.weights(first._replace(seed=1))
 
 
-def test_curves_are_those_of_the_first_seed(collected):
-    tree, table, kept = collected
-    curves = pd.read_csv(kept.reports / layout.CURVES)
-    run = results.first_selected(table, "digits-mlp", "tl1")
-    own = curves[curves["method"] == "tl1"]
-    assert own["val_error_pct"].tolist() == tree.evidence.history(run)["val_error_pct"].tolist()
+def test_the_fronts_are_means_over_seeds(collected):
+    _, table, kept = collected
+    fronts = pd.read_csv(kept.reports / layout.FRONTS)
+    own = table[(table["method"] == "tl1") & (table["step"] == table["step"].max())]
+    row = fronts[fronts["method"] == "tl1"].iloc[-1]
+    assert row["nonzero_weights"] == own["nonzero_weights"].mean()
+    assert row["test_error_pct"] == pytest.approx(own["test_error_pct"].mean())
+    assert len(fronts) == len(table) / 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkouts import ROOT
+from checkouts import ALWAYS_RUN, ROOT
 
 from tl1bench import plugins
 from tl1bench.pipeline import provenance
@@ -33,7 +33,7 @@ def place(file: Path) -> str:
 def imported(stage: str) -> set[str]:
     """Return the rooms that a stage computes with."""
     # The sources stage reads the files that training is made of, without importing all of them.
-    more = sources._TRAINING if stage == "sources" else ()
+    more = (*sources._LISTS, *sources._PATHS) if stage == "sources" else ()
     closure = provenance.closure([PACKAGE / f"pipeline/stages/{stage}.py", *more])
     return {place(file) for file in closure} - COMPUTES_NOTHING
 
@@ -41,13 +41,13 @@ def imported(stage: str) -> set[str]:
 def declared(stage: str) -> set[str]:
     """Return the rooms and files that dvc.yaml names."""
     prefix = "tl1bench/"
-    deps = STAGES[stage]["deps"]
+    deps = STAGES[stage].get("deps", ())
     return {d.removeprefix(prefix) for d in deps if d.startswith(prefix)}
 
 
 # What a training cell is made of stands in the files of the sources stage, so that a comment or
-# another method retrains nothing.
-@pytest.mark.parametrize("stage", [s for s in STAGES if s != "train"])
+# another method retrains nothing. What is always run needs no dependencies.
+@pytest.mark.parametrize("stage", [s for s in STAGES if s not in {"start", "train", *ALWAYS_RUN}])
 def test_a_stage_depends_on_the_rooms_that_it_imports_and_no_other(stage: str) -> None:
     assert declared(stage) == imported(stage)
 
@@ -57,13 +57,25 @@ def test_a_training_cell_depends_on_its_own_sources_alone() -> None:
     assert STAGES["train"]["deps"] == [
         "build/${profile}/sources/problems/${item.problem}.json",
         "build/${profile}/sources/methods/${item.method}.json",
+        "build/${profile}/start/${item.problem}",
     ]
+    assert declared("start") == set()
 
 
 def test_dependencies_are_folders_but_for_the_pipelines_own_files() -> None:
     for stage in STAGES:
         for name in declared(stage):
             assert (PACKAGE / name).is_dir() or name.startswith("pipeline/"), name
+
+
+def test_only_what_says_where_it_runs_is_always_run() -> None:
+    assert {name for name, stage in STAGES.items() if stage.get("always_changed")} == ALWAYS_RUN
+
+
+def test_measuring_depends_on_the_machine() -> None:
+    (written,) = STAGES["machine"]["outs"]
+    readers = {name for name, stage in STAGES.items() if written in stage.get("deps", ())}
+    assert readers == {"measure"}
 
 
 def test_a_forgotten_dependency_would_be_noticed() -> None:

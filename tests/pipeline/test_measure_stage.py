@@ -12,7 +12,13 @@ def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatc
     from tl1bench.pipeline.stages import measure as stage
 
     folder = tmp_path / "build" / "export" / "toy"
-    names = ["dense", "masked", "l1/lam-1-seed-0", "integrated_tl1/lam-1-seed-0", "l1/lam-1-seed-1"]
+    names = [
+        "dense",
+        "masked",
+        "l1/step-01-seed-0",
+        "integrated_tl1/step-01-seed-0",
+        "l1/step-01-seed-1",
+    ]
     folder.mkdir(parents=True)
     pd.DataFrame({"model": names, "memory": [True] * 4 + [False]}).to_csv(
         folder / "models.csv", index=False
@@ -34,8 +40,8 @@ def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatc
     stage.run(config, "toy")
     on_cpu, on_gpu = asked
     assert on_cpu["batch"] == [1, 64]
-    assert on_cpu["headline_only"] == ["l1/lam-1-seed-1"]
-    assert on_cpu["operators_of"] == ["dense", "masked", "integrated_tl1/lam-1-seed-0"]
+    assert on_cpu["headline_only"] == ["l1/step-01-seed-1"]
+    assert on_cpu["operators_of"] == ["dense", "masked", "integrated_tl1/step-01-seed-0"]
     assert (on_cpu["memory_of"], on_gpu["memory_of"]) == (names[:4], ())
     shared = {"provider", "memory_of", "progress"}
     assert {k: v for k, v in on_cpu.items() if k not in shared} == {

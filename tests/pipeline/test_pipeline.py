@@ -1,13 +1,16 @@
 """The whole pipeline in a temporary copy, and the gate on what is committed."""
 
+import os
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from checkouts import ROOT, call, repro, stages_run
+from checkouts import ROOT, call, environment, repro, stages_run
 
 from tl1bench import results
 from tl1bench.errors import Tl1benchError
@@ -16,9 +19,17 @@ from tl1bench.pipeline import run
 
 def test_the_smoke_profile_leaves_table_figures_and_page(smoke: Path) -> None:
     table = results.read(smoke / "reports/smoke/runs.csv")
-    assert len(table) == 2 * 2 * 2
-    assert table["selected"].all()
-    assert (table["latency_compact_us_p50"] > 0).all()
+    counts = table.groupby(["problem", "method"])["step"].count()
+    # One walks paths, the other trains each λ by itself and leaves magnitude pruning out.
+    assert set(counts["digits-resnet"].items()) == {("dense", 2), ("integrated_tl1", 2)}
+    assert set(counts["digits-mlp"].index) == {"dense", "integrated_tl1", "magnitude"}
+    assert counts["digits-mlp", "integrated_tl1"] > 4
+    assert table.groupby(["problem", "method"])["selected"].any().all()
+    assert (table.loc[table["selected"], "latency_compact_us_p50"] > 0).all()
+    path = table[(table["problem"] == "digits-mlp") & (table["method"] == "integrated_tl1")]
+    for _, own in path.sort_values("step").groupby("seed"):
+        assert own["nonzero_weights"].is_monotonic_decreasing
+        assert own["lam"].is_monotonic_increasing
     hero = table[table["method"] == "integrated_tl1"]
     assert (hero["nonzero_weights"] < hero["weights_dense"]).all()
     assert (hero["weights_compact"] <= hero["weights_dense"]).all()
@@ -32,6 +43,33 @@ def test_a_second_run_does_nothing_and_is_quick(smoke: Path) -> None:
     began = time.perf_counter()
     assert repro(smoke) == set()
     assert time.perf_counter() - began < 10
+
+
+def test_a_second_run_finds_nothing_changed_but_what_always_runs(smoke: Path) -> None:
+    done = call(smoke, "-m", "dvc", "status")
+    assert done.returncode == 0, done.stderr
+    stages = [line for line in done.stdout.splitlines() if line and not line[0].isspace()]
+    assert stages == ["machine:"], done.stdout
+
+
+def test_results_of_another_machine_are_measured_anew_and_nothing_else_is(
+    smoke: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(smoke, tree)
+    # What a clone of another machine's results is: that machine's lock and timings.
+    lock = (tree / "dvc.lock").read_text()
+    stage = yaml.safe_load(lock)["stages"]["machine"]
+    foreign = lock.replace(stage["outs"][0]["md5"], "f" * 32)
+    assert foreign.count("f" * 32) == 1 + len(list((tree / "reports/smoke/measure").glob("*.json")))
+    (tree / "dvc.lock").write_text(foreign)
+    (tree / "build/smoke/machine.json").unlink()
+    timed = {p: p.read_bytes() for p in (tree / "reports/smoke/timings").iterdir()}
+    measures = {f"measure@{file.stem}" for file in (tree / "reports/smoke/measure").iterdir()}
+    assert repro(tree) == {*measures, "collect", "report"}
+    assert all(p.read_bytes() != before for p, before in timed.items())
+    assert "f" * 32 not in (tree / "dvc.lock").read_text()
+    assert repro(tree) == set()
 
 
 def test_metrics_and_plots_can_be_shown(smoke: Path, tmp_path: Path) -> None:
@@ -68,20 +106,66 @@ def test_a_killed_cell_keeps_its_finished_runs_and_ends_the_same(
 ) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(smoke, tree)
-    cell = tree / "build/smoke/train/digits-mlp/integrated_tl1"
+    cell = tree / "build/smoke/train/digits-resnet/integrated_tl1"
     before = {p.parent.name: p.read_bytes() for p in cell.glob("*/weights.safetensors")}
     pieces = sorted((tree / ".work").glob("??/*/run.json"))
     lost = next(
-        p for p in pieces if '"integrated_tl1"' in p.read_text() and "digits-mlp" in p.read_text()
+        p
+        for p in pieces
+        if '"integrated_tl1"' in p.read_text() and "digits-resnet" in p.read_text()
     )
     shutil.rmtree(lost.parent)
     shutil.rmtree(cell)
     kept = {p: p.stat().st_mtime_ns for p in (tree / ".work").glob("??/*/run.json")}
-    done = call(tree, "-m", "tl1bench", "train", "digits-mlp", "integrated_tl1")
+    done = call(tree, "-m", "tl1bench", "train", "digits-resnet", "integrated_tl1")
     assert done.returncode == 0, done.stderr
     assert {p.parent.name: p.read_bytes() for p in cell.glob("*/weights.safetensors")} == before
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in kept.items())
     assert lost.is_file()
+
+
+def test_a_killed_path_goes_on_at_its_last_step_and_ends_the_same(
+    smoke: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(smoke, tree)
+    cell = tree / "build/smoke/train/digits-mlp/integrated_tl1"
+    before = {p.parent.name: p.read_bytes() for p in cell.glob("*/weights.safetensors")}
+    for piece in {p.parents[1] for p in (tree / ".work").glob("??/*/step-*/run.json")}:
+        if any('"integrated_tl1"' in p.read_text() for p in piece.glob("*/run.json")):
+            shutil.rmtree(piece)
+    shutil.rmtree(cell)
+    command = [sys.executable, "-m", "tl1bench", "train", "digits-mlp", "integrated_tl1"]
+    walking = subprocess.Popen(
+        command, cwd=tree, env=environment(tree), stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while not list((tree / ".work/paths").glob("*/step-002")) and walking.poll() is None:
+        time.sleep(0.02)
+    os.killpg(walking.pid, signal.SIGKILL)
+    walking.wait()
+    assert not cell.exists()
+    done = call(tree, "-m", "tl1bench", "train", "digits-mlp", "integrated_tl1")
+    assert done.returncode == 0, done.stderr
+    assert {p.parent.name: p.read_bytes() for p in cell.glob("*/weights.safetensors")} == before
+    assert not list((tree / ".work/paths").glob("*"))
+
+
+def test_a_method_whose_package_is_missing_is_left_out_with_one_sentence(
+    smoke: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(smoke, tree)
+    params = yaml.safe_load((tree / "params.yaml").read_text())
+    params["methods"]["torch_pruning"] = {}
+    (tree / "params.yaml").write_text(yaml.safe_dump(params))
+    wanted = tree / "tl1bench/methods/torch_pruning.py"
+    wanted.write_text(wanted.read_text().replace('optional("torch_pruning"', 'optional("no_such"'))
+    assert call(tree, "-m", "tl1bench", "sources").returncode == 0
+    done = call(tree, "-m", "tl1bench", "train", "digits-mlp", "torch_pruning")
+    assert done.returncode == 0, done.stderr
+    assert "digits-mlp/torch_pruning is left out" in done.stderr
+    assert "tl1bench[rivals]" in done.stderr
+    assert not list((tree / "build/smoke/train/digits-mlp/torch_pruning").iterdir())
 
 
 def test_a_bad_hyper_parameter_stops_the_pipeline_before_it_trains(

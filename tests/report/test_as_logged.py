@@ -88,7 +88,7 @@ def test_the_remark_says_how_far_and_how_often_it_ran(coded):
 def test_table_and_remark_are_on_the_page_of_as_coded_problems_only(coded):
     table, evidence = coded
     every = tables.every(table, evidence)
-    assert [t.name for t in every][1] == "mnist-lenet5-as-logged"
+    assert [t.name for t in every][3] == "mnist-lenet5-as-logged"
     assert "One seed" in every[0].note
     html = page.section(table, evidence, {}, every)
     assert "30,000 iterations" in html

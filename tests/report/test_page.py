@@ -99,7 +99,7 @@ def test_nothing_is_loaded_from_elsewhere(read, written):
 
 def test_every_figure_is_shown_with_its_words(read):
     assert len(read.images) == len(names())
-    assert "accuracy_size" in read.images[0]["src"]
+    assert "two_objectives" in read.images[0]["src"]
     for image in read.images:
         assert len(image["alt"]) > 20
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tl1bench import metrics, plugins
+from tl1bench import metrics, plugins, results
 from tl1bench.report import tables
+from tl1bench.report.tables import memory as memory_table
 from tl1bench.report.tables import operating_points as operating_points_table
 from tl1bench.report.tables import selected
 from tl1bench.report.typeset import Table
@@ -132,9 +133,9 @@ def test_latex_of_real_tables_is_plain_ascii(every):
 
 def test_every_operating_point_has_a_row(every, table, tree):
     shown = every[-1]
-    points = table[["problem", "method", "lam"]].drop_duplicates()
+    points = table[["problem", "method", "step"]].drop_duplicates()
     assert len(shown.rows) == len(points)
-    ticks = [row for row in shown.rows if row[4] == "✓"]
+    ticks = [row for row in shown.rows if row[5] == "✓"]
     assert len(ticks) == len(tree.problems) * len(tree.methods)
 
 
@@ -159,13 +160,44 @@ def test_dense_theoretical_and_compact_counts_stand_side_by_side(every, table, t
     for name in ("weights_dense", "nonzero_weights", "weights_compact", "macs_nonzero"):
         assert row[name] == pytest.approx(runs[name].astype(float).mean())
     assert row["macs_nonzero"] < row["macs_compact"] < row["macs_dense"]
-    model = f"tl1/lam-{runs['lam'].iloc[0]:g}-seed-0"
+    model = f"tl1/{results.run_name(runs['step'].iloc[0], 0)}"
     timing = tree.evidence.timings("mnist-lenet5")[model]
     assert row["gzip_kb"] == timing["gzip_bytes"] / 1e3
-    assert row["uss_run_no_arena_mib"] == timing["uss_run_mib"] + 2
-    assert row["hwm_mib"] == timing["hwm_mib"]
     assert dict(zip(left.header, left.rows[0], strict=True))["blocked"] == "–"
     assert left.rows[-1][-1] == "1/2"
+
+
+def test_memory_is_what_is_added_to_the_floor_beside_the_whole_process(every, table, tree):
+    memory = next(t for t in every if t.name == "memory")
+    assert len(memory.rows) == len(tree.problems) * (1 + len(tree.methods)) * 2
+    own = memory.frame.set_index(["problem", "network", "arena"]).sort_index()
+    model = f"tl1/{results.run_name(runs_of(table, 'tl1')['step'].iloc[0], 0)}"
+    for arena in (True, False):
+        row = own.loc[("mnist-lenet5", "tl1", arena)]
+        measured = tree.evidence.memory("mnist-lenet5", arena=arena)[model]
+        for name in ("added_load_mib", "added_peak_ratio_low", "uss_run_mib", "hwm_mib"):
+            assert row[name] == measured[name]
+    on, off = (own.loc[("mnist-lenet5", "tl1", arena)] for arena in (True, False))
+    assert off["added_peak_mib"] == pytest.approx(on["added_peak_mib"] + 0.2)
+    printed = [dict(zip(memory.header, row, strict=True)) for row in memory.rows]
+    floor, dense = printed[0], printed[2]
+    assert (floor["network"], floor["arena"], dense["network"]) == ("floor", "on", "dense")
+    assert floor["added, loaded [MiB]"] == floor["added, peak [% of dense]"] == "–"
+    whole = own["uss_run_mib"].xs(True, level="arena")["mnist-lenet5"]
+    assert whole["floor"] < whole["tl1"] < whole["dense"]
+    assert float(dense["process, run [MiB]"]) > 20
+    mib = on["added_load_mib"]
+    shown = next(r for r in printed if (r["problem"], r["network"]) == ("mnist-lenet5", "TL1"))
+    assert shown["added, loaded [MiB]"] == f"{mib:.3f} [{mib - 0.004:.3f}, {mib + 0.008:.3f}]"
+    assert shown["added, peak [% of dense]"].startswith(f"{100 * on['added_peak_ratio']:.1f} [")
+
+
+def test_memory_measured_before_it_had_a_floor_is_a_dash(table, tree, monkeypatch):
+    older = {"dense": {"uss_load_mib": 23.0, "uss_run_mib": 25.0, "hwm_mib": 60.0}}
+    monkeypatch.setattr(type(tree.evidence), "memory", lambda *_, **__: older)
+    (made,) = memory_table.make(table, tree.evidence)
+    dense = next(row for row in made.rows if row[1] == "dense")
+    assert dense[3:] == ("–",) * 4 + ("23.0", "25.0", "60.0")
 
 
 def test_fronts_count_what_nothing_beats_and_areas_are_shares_of_the_reference(every, table):

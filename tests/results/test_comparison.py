@@ -20,6 +20,7 @@ def runs(method: str, errors: np.ndarray, weights: np.ndarray, problem: str = "t
         {
             "problem": problem,
             "method": method,
+            "step": 1,
             "lam": 1e-4,
             "seed": np.arange(len(errors)),
             "val_error_pct": errors,
@@ -32,8 +33,8 @@ def runs(method: str, errors: np.ndarray, weights: np.ndarray, problem: str = "t
             "onnx_bytes_dense": 9000,
             "onnx_bytes_compact": 90,
             "latency_ratio_p50": math.nan,
-            "uss_dense_mib": math.nan,
-            "uss_compact_mib": math.nan,
+            "added_peak_dense_mib": math.nan,
+            "added_peak_compact_mib": math.nan,
             "train_seconds": 1.0,
             "selected": True,
         }
@@ -101,7 +102,7 @@ def test_differences_are_paired_by_seed_and_not_by_row():
 
 
 def test_only_seeds_in_common_and_selected_points_are_compared():
-    other = runs("theirs", BASE + 50, SIZE).assign(lam=9.0, selected=False)
+    other = runs("theirs", BASE + 50, SIZE).assign(step=9, selected=False)
     theirs = runs("theirs", BASE, SIZE).iloc[2:]
     table = pd.concat([runs("ours", BASE + 1, SIZE), theirs, other], ignore_index=True)
     (found,) = comparison.versus(table, "toy", "ours", ["theirs", "absent"])

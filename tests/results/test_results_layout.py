@@ -20,10 +20,10 @@ NAMES = [
 
 
 def test_a_run_is_named_by_its_lambda_and_seed():
-    run = Run("digits-mlp", "l1", 3e-4, 1)
-    assert run.name == "lam-0.0003-seed-1"
-    assert run.model == "l1/lam-0.0003-seed-1"
-    assert run.folder == Path("digits-mlp/l1/lam-0.0003-seed-1")
+    run = Run("digits-mlp", "l1", 3, 1)
+    assert run.name == "step-03-seed-1"
+    assert run.model == "l1/step-03-seed-1"
+    assert run.folder == Path("digits-mlp/l1/step-03-seed-1")
     assert run.folder.match(layout.ANY_RUN)
 
 

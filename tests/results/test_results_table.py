@@ -13,12 +13,15 @@ import pytest
 from tl1bench import results
 from tl1bench.files import write_json
 
+STEPS = {0.0: 0, 1e-5: 1, 3e-4: 2, 1.0: 3}
+
 
 def write_run(build: Path, method: str, lam: float, seed: int, **changes: float) -> None:
-    cell = Path("toy") / method / results.run_name(lam, seed)
+    cell = Path("toy") / method / results.run_name(STEPS[lam], seed)
     trained = {
         "problem": "toy",
         "method": method,
+        "step": STEPS[lam],
         "lam": lam,
         "seed": seed,
         "profile": "p",
@@ -52,14 +55,15 @@ def tree(tmp_path: Path) -> tuple[Path, Path]:
         for seed in (1, 0):
             write_run(build, method, lam, seed)
     write_json(
-        build / "export/toy/l1/lam-0.0003-seed-0/export.json",
+        build / "export/toy/l1/step-02-seed-0/export.json",
         {"onnx_bytes": 300, "opset": 20},
     )
     write_json(build / "export/toy/dense/export.json", {"onnx_bytes": 2000, "opset": 20})
     rows = [
         {"model": model, "batch": batch, "threads": threads}
         | {"p50_us": us * batch * threads, "ratio_p50": us / 8, "uss_run_mib": us + 20}
-        for model, us in (("dense", 8.0), ("l1/lam-0.0003-seed-0", 2.0))
+        | {"added_load_mib": us / 2, "added_peak_mib": us / 4}
+        for model, us in (("dense", 8.0), ("l1/step-02-seed-0", 2.0))
         for batch in (64, 1)
         for threads in (2, 1)
     ]
@@ -77,6 +81,7 @@ def test_a_row_holds_what_the_files_of_its_run_say(tree):
     assert row == {
         "problem": "toy",
         "method": "l1",
+        "step": 2,
         "lam": 3e-4,
         "seed": 0,
         "profile": "p",
@@ -96,6 +101,10 @@ def test_a_row_holds_what_the_files_of_its_run_say(tree):
         "latency_compact_us_p50": 2.0,
         "uss_dense_mib": 28.0,
         "uss_compact_mib": 22.0,
+        "added_load_dense_mib": 4.0,
+        "added_load_compact_mib": 1.0,
+        "added_peak_dense_mib": 2.0,
+        "added_peak_compact_mib": 0.5,
         "train_seconds": 1.25,
         "selected": False,
     }
@@ -134,23 +143,21 @@ def test_a_method_without_runs_is_an_error_that_says_what_to_do(tree):
 
 
 def test_a_run_that_was_not_compacted_is_an_error(tree):
-    (tree[0] / "compact/toy/l1/lam-1e-05-seed-1/compact.json").unlink()
-    with pytest.raises(results.ResultsError, match=r"lam-1e-05-seed-1.*`tl1bench compact`"):
+    (tree[0] / "compact/toy/l1/step-01-seed-1/compact.json").unlink()
+    with pytest.raises(results.ResultsError, match=r"step-01-seed-1.*`tl1bench compact`"):
         gather(tree)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_a_number_that_is_not_finite_is_an_error_that_names_it(tree, value):
-    path = tree[0] / "train/toy/l1/lam-1e-05-seed-1/run.json"
+    path = tree[0] / "train/toy/l1/step-01-seed-1/run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"val_error_pct": value}))
-    with pytest.raises(
-        results.ResultsError, match=r"val_error_pct of l1 on toy \(lam-1e-05-seed-1"
-    ):
+    with pytest.raises(results.ResultsError, match=r"val_error_pct of l1 on toy \(step-01-seed-1"):
         gather(tree)
 
 
 def test_a_run_in_the_wrong_folder_is_an_error(tree):
-    path = tree[0] / "train/toy/l1/lam-1e-05-seed-0/run.json"
+    path = tree[0] / "train/toy/l1/step-01-seed-0/run.json"
     path.write_text(path.read_text().replace('"l1"', '"tl1"'))
     with pytest.raises(results.ResultsError, match="speaks of tl1 on toy"):
         gather(tree)
@@ -201,3 +208,14 @@ def test_metrics_are_flat_json_of_the_selected_points(tree):
     json.dumps(found, allow_nan=False)
     unmeasured = results.dvc_metrics(table.assign(latency_ratio_p50=math.nan))
     assert "toy.integrated_tl1.latency_ratio_p50" not in unmeasured
+
+
+def test_results_that_are_older_than_an_optional_column_have_it_empty(tree, tmp_path):
+    results.write(tmp_path / "runs.csv", gather(tree))
+    written = pd.read_csv(tmp_path / "runs.csv", dtype=str)
+    older = written.drop(columns=["added_peak_dense_mib"])
+    older.to_csv(tmp_path / "older.csv", index=False)
+    table = results.read(tmp_path / "older.csv")
+    assert tuple(table.columns) == results.COLUMNS
+    assert table["added_peak_dense_mib"].isna().all()
+    assert table["added_peak_compact_mib"].notna().any()

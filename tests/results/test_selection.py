@@ -9,17 +9,21 @@ from tl1bench import results
 
 
 def points(*rows: tuple[str, float, list[float], list[int]]) -> pd.DataFrame:
-    """One problem from (method, λ, validation errors by seed, weights by seed)."""
+    """One problem from (method, λ, validation errors by seed, weights by seed); steps rank λ."""
+    scale = sorted({lam for _, lam, _, _ in rows})
     return pd.DataFrame(
         [
             {
                 "problem": "toy",
                 "method": method,
+                "step": scale.index(lam),
                 "lam": lam,
                 "seed": seed,
                 "val_error_pct": error,
                 "test_error_pct": 50.0 - error,
                 "weights_compact": size,
+                "nonzero_weights": 1000 - size,
+                "macs_compact": size,
             }
             for method, lam, errors, sizes in rows
             for seed, (error, size) in enumerate(zip(errors, sizes, strict=True))
@@ -113,5 +117,41 @@ def test_the_first_selected_run_is_that_of_the_lowest_seed(table):
     shuffled = table.sample(frac=1, random_state=0)
     run = results.first_selected(shuffled, "digits-mlp", "tl1")
     row = table[(table["problem"] == "digits-mlp") & (table["method"] == "tl1") & table["selected"]]
-    assert run == results.Run("digits-mlp", "tl1", row["lam"].iloc[0], 0)
+    assert run == results.Run("digits-mlp", "tl1", row["step"].iloc[0], 0)
     assert results.first_selected(table, "digits-mlp", "nothing") is None
+
+
+def test_each_objective_has_its_own_choice():
+    table = points(
+        DENSE,
+        ("l1", 1e-4, [1.1, 1.1], [60, 60]),  # fewest non-zeros: they are 1,000 - weights here
+        ("l1", 2e-4, [1.4, 1.4], [30, 30]),
+    )
+    of_l1 = table["method"] == "l1"
+
+    def taken(by: str) -> set[float]:
+        return set(table["lam"][results.select(table, 0.5, by) & of_l1])
+
+    assert taken("nonzero") == {1e-4}
+    assert taken("weights") == taken("macs") == {2e-4}
+    assert taken("latency") == {2e-4}  # nothing was measured: MACs decide
+    measured = table.assign(latency_ratio_p50=np.where(table["lam"] == 1e-4, 0.2, np.nan))
+    assert set(measured["lam"][results.select(measured, 0.5, "latency") & of_l1]) == {1e-4}
+
+
+def test_a_step_that_a_seed_did_not_reach_is_not_chosen():
+    table = points(DENSE, ("l1", 1e-4, [1.1, 1.1], [60, 60]), ("l1", 2e-4, [1.1], [5]))
+    assert chosen(table, "l1") == 1e-4
+
+
+def test_candidates_are_the_front_of_error_and_macs_over_all_methods():
+    table = points(
+        DENSE,
+        ("l1", 1e-4, [1.1, 1.1], [60, 60]),
+        ("l1", 2e-4, [1.4, 1.4], [70, 70]),  # larger and worse
+        ("tl1", 1e-4, [2.0, 2.0], [10, 10]),
+    )
+    marked = table[results.candidates(table)]
+    assert set(zip(marked["method"], marked["lam"], strict=True)) == {
+        ("l1", 1e-4), ("tl1", 1e-4)
+    }  # fmt: skip

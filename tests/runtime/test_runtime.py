@@ -328,6 +328,7 @@ def test_memory_is_measured_with_the_arena_asked_for(tmp_path, monkeypatch, else
     result = elsewhere(worker_process.measure_memory, tmp_path, {**job, "runs": 3, "arena": arena})
     assert opened == [{"arena": arena}]
     assert 0 < result["uss_empty_mib"] <= result["uss_run_mib"] < result["hwm_mib"]
+    assert result["uss_load_mib"] <= result["uss_peak_mib"] < result["hwm_mib"]
 
 
 def test_a_worker_with_torch_in_it_refuses(tmp_path, monkeypatch):

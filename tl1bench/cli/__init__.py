@@ -124,13 +124,39 @@ def sources(params: Params = Path("params.yaml")) -> None:
         stage.run(config)
 
 
+@app.command(hidden=True)
+def start(
+    problem: Annotated[str, typer.Argument(help="A problem of params.yaml.")],
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Train the dense start that all paths of a problem and seed share (a pipeline stage)."""
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import start as stage
+
+    config = _load(params)
+    _problem(config, problem)
+    with wall_time.stage(config.profile, "start"):
+        stage.run(config, problem)
+
+
+@app.command(hidden=True)
+def machine(params: Params = Path("params.yaml")) -> None:
+    """Write what machine this is (a pipeline stage)."""
+    from tl1bench.pipeline import wall_time
+    from tl1bench.pipeline.stages import machine as stage
+
+    config = _load(params)
+    with wall_time.stage(config.profile, "machine"):
+        stage.run(config)
+
+
 @app.command(epilog="Example: tl1bench train digits-mlp integrated_tl1")
 def train(
     problem: Annotated[str, typer.Argument(help="A problem of params.yaml.")],
     method: Annotated[str, typer.Argument(help="A method of params.yaml.")],
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Train every λ and seed of one problem and method, resumably."""
+    """Train one problem and method, all seeds, resumably: along paths or λ by λ."""
     from tl1bench.errors import ConfigError
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import train as stage

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tl1bench import plugins
-from tl1bench.config import Budget, Config
+from tl1bench.config import Config, Problem
 
 
 def show(config: Config, profiles: dict[str, Path]) -> None:
@@ -18,18 +18,20 @@ def show(config: Config, profiles: dict[str, Path]) -> None:
     for name, problem in config.problems.items():
         options = ", ".join(f"{k}={v}" for k, v in problem.network.options.items())
         network = f"{problem.network.name}({options})"
-        problems.add_row(name, problem.dataset, network, _length(problem.budget))
-    methods = Table("method", "penalty", "optimizer", "λ", title="Methods")
+        problems.add_row(name, problem.dataset, network, _length(problem))
+    methods = Table("method", "of the folder", "penalty", "optimizer", "λ", title="Methods")
     for name, method in config.methods.items():
         lams = ", ".join(f"{lam:g}" for lam in method.lam)
         own = "; ".join(
             f"{problem}: {', '.join(f'{lam:g}' for lam in lams)}"
             for problem, lams in method.lam_for.items()
         )
-        methods.add_row(name, method.penalty, method.optimizer, f"{lams}; {own}" if own else lams)
+        what = (name, method.method, method.penalty, method.optimizer)
+        methods.add_row(*what, f"{lams}; {own}" if lams and own else lams or own or "found")
     available = Table("may be named in params.yaml", "", title="Available")
     available.add_row("data sets", ", ".join(n.replace("_", "-") for n in _names("datasets")))
     available.add_row("networks", ", ".join([*_names("models"), "torchvision/<network>"]))
+    available.add_row("methods", ", ".join(_names("methods")))
     available.add_row("penalties", ", ".join(_names("penalties")))
     available.add_row("optimizers", ", ".join(_names("optimizers")))
     table = Table("profile", "parameters", title="Profiles")
@@ -39,7 +41,15 @@ def show(config: Config, profiles: dict[str, Path]) -> None:
         console.print(part)
 
 
-def _length(budget: Budget) -> str:
+def _length(problem: Problem) -> str:
+    if problem.path:
+        path = problem.path
+        return (
+            f"path: {path.dense_epochs} dense epochs, up to {path.steps} steps of {path.epochs}, "
+            f"branches of {path.branch_epochs}"
+        )
+    budget = problem.budget
+    assert budget is not None
     penalised = (
         f"{budget.iterations} iterations" if budget.iterations else f"{budget.epochs:g} epochs"
     )

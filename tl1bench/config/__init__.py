@@ -3,11 +3,13 @@
 from tl1bench.config.data import Data, Preprocess, Reading
 from tl1bench.config.load import load
 from tl1bench.config.method import Method
-from tl1bench.config.problem import Budget, Decay, Network, Problem
-from tl1bench.config.profile import Config
+from tl1bench.config.problem import Budget, Decay, Network, Path, Problem
+from tl1bench.config.profile import DENSE, PENALISED, Config
 from tl1bench.config.settings import Compact, Measure, Select
 
 __all__ = [
+    "DENSE",
+    "PENALISED",
     "Budget",
     "Compact",
     "Config",
@@ -16,6 +18,7 @@ __all__ = [
     "Measure",
     "Method",
     "Network",
+    "Path",
     "Preprocess",
     "Problem",
     "Reading",

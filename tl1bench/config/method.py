@@ -11,13 +11,20 @@ from tl1bench.config.values import Frozen, Lams, Slug
 
 
 class Method(Frozen):
-    """A penalty with its optimiser, and the λs to try."""
+    """What makes a network sparser: a penalty with its optimiser, or a file of `methods`.
 
+    `hyper` are the penalty's hyper-parameters, or the method's, `hyper_for` those that differ on a
+    problem. λs are needed where a problem has
+    a `budget`; on a `path` they are found, and taken as its steps where they are given.
+    """
+
+    method: str = "penalised"
     penalty: str = ""
     optimizer: str = "proximal_sgd"
-    lam: Lams
+    lam: Lams = ()
     lam_for: dict[Slug, Lams] = Field(default_factory=dict)
     hyper: dict[str, Any] = Field(default_factory=dict)
+    hyper_for: dict[Slug, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("optimizer")
     @classmethod
@@ -27,6 +34,12 @@ class Method(Frozen):
             raise ValueError(f"there is no optimiser {name!r}; choose one of {', '.join(known)}")
         return name
 
+    def on(self, problem: str) -> Method:
+        """Return the method as it is tried on `problem`."""
+        own = {**self.hyper, **self.hyper_for.get(problem, {})}
+        update = {"lam": self.lams(problem), "lam_for": {}, "hyper": own, "hyper_for": {}}
+        return self.model_copy(update=update)
+
     def lams(self, problem: str) -> tuple[float, ...]:
-        """Return the λs to try on `problem`."""
-        return self.lam_for.get(problem, self.lam)
+        """Return the λs to try on `problem`, rising; none where they are to be found."""
+        return tuple(sorted(self.lam_for.get(problem, self.lam)))

@@ -58,17 +58,51 @@ class Budget(Frozen):
         return self
 
 
-# In iterations, so that a table of a hundred rows is learnt as well as one of ten thousand.
-DEFAULT = Budget(batch=32, iterations=3000, debias_epochs=10, lr=0.1, debias_lr=0.05)
+class Path(Frozen):
+    """How a problem's paths are walked; the same for every method.
+
+    One dense start of `dense_epochs` at the constant rate `lr` serves all methods at a seed; from a
+    copy of it the dense network is trained on for `dense_branch_epochs`. Each of up to `steps`
+    steps lasts `epochs` and makes the penalty `growth` times as strong, or keeps 1/`growth` of the
+    weights. Once less than the share `branch_below` of the weights is left a branch follows each
+    step: zeros frozen, no penalty, `branch_epochs` with a rate from `lr` linearly to 0. The path
+    ends when a branch's validation error exceeds dense by more than `margin_pct` points.
+    """
+
+    batch: int = Field(128, ge=1)
+    lr: Positive
+    dense_epochs: int = Field(1, ge=1)
+    dense_branch_epochs: int = Field(0, ge=0, description="0: as many as any branch")
+    growth: float = Field(1.35, gt=1)
+    epochs: int = Field(2, ge=1)
+    branch_epochs: int = Field(8, ge=1)
+    branch_below: float = Field(0.1, gt=0, le=1)
+    margin_pct: NotNegative = 1.5
+    steps: int = Field(30, ge=1)
+    shift: int = Field(0, ge=0, le=8, description="random shifts by up to so many pixels")
+    shrink_every: int = Field(0, ge=0, description="iterations between compactions; 0: an epoch")
+
+
+# For a table or some thousand images that nobody has tuned anything for.
+_DEFAULT = Path(
+    batch=64, lr=0.1, dense_epochs=15, dense_branch_epochs=30, growth=1.6, epochs=4,
+    branch_epochs=15, branch_below=0.6, margin_pct=3, steps=15,
+)  # fmt: skip
 
 
 class Problem(Frozen):
-    """A data set × a network × a training budget, and how its layers are weighed."""
+    """A data set × a network × how it is trained, and how its layers are weighed.
+
+    `path` walks one regularisation path a method and seed; `budget` trains each λ by itself.
+    `methods` are those that are tried on the problem; all when not given.
+    """
 
     dataset: Slug
     network: Network
     validation: int | None = Field(None, ge=1, description="by default a sixth, 5,000 at most")
-    budget: Budget = DEFAULT
+    path: Path | None = None
+    budget: Budget | None = None
+    methods: tuple[Slug, ...] | None = None
     groups: Side | tuple[Side, ...] = "outgoing"
     layer_weights: tuple[NotNegative, ...] | None = None
     mu: Mu | None = None
@@ -83,3 +117,20 @@ class Problem(Frozen):
                 "or torchvision/<network>"
             )
         return network
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path_by_default(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.keys() & {"path", "budget"}:
+            return {**values, "path": _DEFAULT}
+        return values
+
+    @model_validator(mode="after")
+    def _path_or_budget(self) -> Problem:
+        if (self.path is None) == (self.budget is None):
+            raise ValueError("give either `path:` (one path a method) or `budget:` (one run a λ)")
+        return self
+
+    def takes(self, method: str) -> bool:
+        """Return whether `method` is tried on this problem."""
+        return self.methods is None or method in self.methods

@@ -14,6 +14,9 @@ from tl1bench.config.problem import Problem
 from tl1bench.config.settings import Compact, Measure, Select
 from tl1bench.config.values import Frozen, Slug
 
+# The method that trains with a penalty, and the one that all others are held against.
+PENALISED, DENSE = "penalised", "dense"
+
 
 class Config(Frozen):
     """One pipeline: which problems, methods, λs and seeds, and where its files lie."""
@@ -34,13 +37,16 @@ class Config(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _penalty_defaults_to_the_name(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _a_name_says_what_it_is(cls, values: dict[str, Any]) -> dict[str, Any]:
         methods = values.get("methods")
         if not isinstance(methods, dict):
             return values
+        ours = plugins.module_names("methods")
         named = {
-            name: {"penalty": name, **method} if isinstance(method, dict) else method
-            for name, method in methods.items()
+            name: {"method" if name in ours else "penalty": name, **(settings or {})}
+            if isinstance(settings, dict | None)
+            else settings
+            for name, settings in methods.items()
         }
         return {**values, "methods": named}
 
@@ -54,15 +60,41 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _methods_exist(self) -> Config:
-        penalties = plugins.module_names("penalties")
+        penalties, ours = plugins.module_names("penalties"), plugins.module_names("methods")
         for name, method in self.methods.items():
-            if method.penalty not in penalties:
+            if method.method not in ours:
+                raise ValueError(
+                    f"methods.{name}: there is no method {method.method!r}; name one of "
+                    f"{', '.join(ours)} with `method:`"
+                )
+            if method.method == PENALISED and method.penalty not in penalties:
                 raise ValueError(
                     f"methods.{name}: there is no penalty {method.penalty!r}; name one of "
                     f"{', '.join(penalties)} with `penalty:`"
                 )
-            for problem in method.lam_for.keys() - self.problems.keys():
-                raise ValueError(f"methods.{name}.lam_for.{problem}: there is no such problem")
+            for key in ("lam_for", "hyper_for"):
+                for problem in getattr(method, key).keys() - self.problems.keys():
+                    raise ValueError(f"methods.{name}.{key}.{problem}: there is no such problem")
+        return self
+
+    @model_validator(mode="after")
+    def _methods_fit_problems(self) -> Config:
+        for name, problem in self.problems.items():
+            for method in set(problem.methods or ()) - self.methods.keys():
+                raise ValueError(f"problems.{name}.methods: there is no method {method!r}")
+            if problem.path and (DENSE not in self.methods or not problem.takes(DENSE)):
+                raise ValueError(
+                    f"problems.{name}.path: paths begin at a dense network: add `{DENSE}:` to "
+                    "the methods"
+                )
+            for method, settings in self.methods.items():
+                by_lam = settings.method == PENALISED and settings.lams(name)
+                if problem.budget and problem.takes(method) and not by_lam:
+                    raise ValueError(
+                        f"methods.{method}: {name} has a budget and trains each λ by itself: give "
+                        "`lam:`, leave the method out with `problems.{name}.methods`, or give the "
+                        "problem a `path:`"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -8,10 +8,17 @@ from pydantic import Field, model_validator
 
 from tl1bench.config.values import Frozen, NotNegative, Share
 
+Objective = Literal["weights", "nonzero", "macs", "latency"]
+
 
 class Select(Frozen):
-    """How the operating point is chosen on the validation split."""
+    """How the operating point is chosen on the validation split.
 
+    Of the points whose mean validation error is within `tolerance_pct` points of dense, the one
+    that is smallest `by` what the user wants small.
+    """
+
+    by: Objective = "weights"
     tolerance_pct: NotNegative = 0.5
 
 

@@ -11,9 +11,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from tl1bench.errors import ExportError
+from tl1bench.errors import CompactionError, ExportError
 from tl1bench.export.writer import OPSET
 from tl1bench.tracing.capture import evaluating
+from tl1bench.tracing.names import check_tensors
 
 
 def by_torch(
@@ -36,16 +37,19 @@ def by_torch(
     Raises
     ------
     ExportError
-        The network has no ONNX form.
+        The network has no ONNX form, or a tensor of it a name that would be code.
     """
     batch = torch.export.Dim("batch")
     try:
+        check_tensors(model.state_dict())
         with evaluating(model), _quiet():
             program = torch.onnx.export(
                 model, inputs, None, dynamo=True, verbose=False, opset_version=OPSET,
                 dynamic_shapes=tuple({0: batch} for _ in inputs),
                 input_names=sources, output_names=targets,
             )  # fmt: skip
+    except CompactionError as error:
+        raise ExportError(str(error)) from error
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ExportError(f"{type(model).__name__} has no ONNX form ({reason[0]}).") from error

@@ -37,7 +37,7 @@ def write_graph(
     """
     try:
         return _written(traced, input_names, output_names)
-    except Unsupported:
+    except (Unsupported, UnicodeEncodeError):  # protobuf holds no half of a surrogate pair
         return None
 
 

@@ -35,7 +35,7 @@ def handles(evidence: Evidence) -> list[Artist]:
         found.append(Line2D([], [], color=own[DENSE].color, ls="--", label="dense"))
     found += [
         Line2D([], [], color=MUTED, marker="o", mfc=color, ls="", label=label)
-        for color, label in ((MUTED, "selected on validation"), ("white", "other λ"))
+        for color, label in ((MUTED, "selected on validation"), ("white", "other points"))
     ]
     return found
 
@@ -71,9 +71,9 @@ def _dense(panel: Axes, points: pd.DataFrame, evidence: Evidence) -> None:
 def _method(
     panel: Axes, points: pd.DataFrame, evidence: Evidence, method: str, size: str, top: float
 ) -> None:
-    """Draw a method's operating points joined in order of λ, with intervals both ways."""
+    """Draw a method's operating points joined in order of steps, with intervals both ways."""
     look = looks(evidence.methods)[method]
-    points = points[points[f"{size}_mean"].notna()].sort_values("lam")
+    points = points[points[f"{size}_mean"].notna()].sort_values("step")
     inside = points[points[f"{ERROR}_mean"] <= top]
     line: dict[str, Any] = {
         "color": look.color,

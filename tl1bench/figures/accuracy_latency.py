@@ -20,7 +20,8 @@ LATENCY = "latency_ratio"
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     """Draw one panel a problem: ratio of p50, batch 1, one thread, with intervals both ways.
 
-    Reads `problem`, `method`, `lam`, `seed`, `selected`, `test_error_pct` and `latency_ratio_p50`.
+    Reads `problem`, `method`, `step`, `lam`, `seed`, `selected`, `test_error_pct` and
+    `latency_ratio_p50`.
     """
     figure, axes = _panels.grid(len(evidence.problems), height=2.7)
     for panel, problem in zip(axes, evidence.problems, strict=True):

@@ -25,8 +25,8 @@ SIZE = "weights_kept"
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     """Draw one panel a problem; filled marks are the points selected on validation.
 
-    Reads `problem`, `method`, `lam`, `seed`, `selected`, `test_error_pct`, `weights_dense` and
-    `weights_compact`.
+    Reads `problem`, `method`, `step`, `lam`, `seed`, `selected`, `test_error_pct`, `weights_dense`
+    and `weights_compact`.
     """
     figure, axes = _panels.grid(len(evidence.problems), height=2.7)
     for panel, problem in zip(axes, evidence.problems, strict=True):
@@ -94,7 +94,7 @@ def _front(panel: Axes, hero: pd.DataFrame, color: str, top: float) -> None:
 
 def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     """Return what is shown, with the provenance of every point reported elsewhere."""
-    seeds = table.groupby(["problem", "method", "lam"])["seed"].nunique()
+    seeds = table.groupby(["problem", "method", "step"])["seed"].nunique()
     span = " to ".join(str(n) for n in sorted({seeds.min(), seeds.max()}))
     sample = (
         "one seed, so without intervals"

@@ -18,7 +18,7 @@ from tl1bench.results.evidence import Evidence
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     """Draw one row a problem and one column a method; a bar's length is the root of its units.
 
-    Reads `problem`, `method`, `lam`, `seed` and `selected`.
+    Reads `problem`, `method`, `step`, `seed` and `selected`.
     """
     methods = [m for m in evidence.methods if m != DENSE] or list(evidence.methods)
     stacks = {

@@ -21,7 +21,7 @@ _SHOWN = 20
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     """Draw filters of convolutions; for dense layers how strongly each pixel is used, and rows.
 
-    Reads `problem`, `method`, `lam`, `seed` and `selected`.
+    Reads `problem`, `method`, `step`, `seed` and `selected`.
     """
     count = len(evidence.problems)
     # The headings stand at the very top of their rows: a little more room than usual.

@@ -36,7 +36,7 @@ class Bar:
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     """Draw one row a problem and one column a batch size.
 
-    Reads `problem`, `method`, `lam`, `seed` and `selected`.
+    Reads `problem`, `method`, `step`, `seed` and `selected`.
     """
     count = len(evidence.problems)
     height = 0.75 + 0.17 * (len(evidence.methods) + 1)
@@ -85,7 +85,7 @@ def bars(table: pd.DataFrame, problem: str, batch: int, evidence: Evidence) -> l
     models = {MASKED: [MASKED]}
     for method in (m for m in evidence.methods if m != DENSE):
         runs = chosen[chosen["method"] == method]
-        pairs = zip(runs["lam"], runs["seed"], strict=True)
+        pairs = zip(runs["step"], runs["seed"], strict=True)
         models[method] = [Run(problem, method, *pair).model for pair in pairs]
     for name, of_name in models.items():
         rows = [timings[model] for model in of_name if model in timings]

@@ -23,7 +23,7 @@ _QUANTITIES = {
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     """Draw one row a problem; the shaded phase trains the surviving weights without penalty.
 
-    Reads `problem`, `method`, `lam`, `seed`, `selected` and `weights_dense`.
+    Reads `problem`, `method`, `step`, `seed`, `selected` and `weights_dense`.
     """
     count = len(evidence.problems)
     figure = Figure(figsize=(WIDTH, 1.75 * count + 0.5), layout="constrained")

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.memory import plain
-from tl1bench.kernels.tl1 import Packed
+from tl1bench.kernels.memory import apart, plain, written
+from tl1bench.kernels.tl1 import PACKED, Packed
 
 # What a penalty `fuses` whose prox `then` transformed ℓ1 is one pass of `shorten_` or `scale_`.
 WITH_TL1 = "group lasso, then transformed l1"
 _ONE, _EACH = "group_lasso.c", "group_lasso_diagonal.c"
 _ROWS = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long)
 _SQUARES = (*_ROWS, ctypes.c_void_p)
-_SCALE = (*_ROWS, ctypes.c_long, *[ctypes.c_void_p] * 3)
-_LASSO = (*_ROWS, ctypes.c_long, ctypes.c_float, *[ctypes.c_void_p] * 2)
+_SCALE = (*_ROWS, ctypes.c_long, ctypes.c_void_p, PACKED, ctypes.c_void_p)
+_LASSO = (*_ROWS, ctypes.c_long, ctypes.c_float, PACKED, ctypes.c_void_p)
 _DIAGONAL = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_double, ctypes.c_void_p)
 
 
@@ -35,8 +35,13 @@ class _Part(ctypes.Structure):
     )  # fmt: skip
 
 
-def _matrix(*rows: Tensor) -> bool:
-    return plain(*rows) and all(w.dim() == 2 and w.is_contiguous() for w in rows)
+def _matrix(*rows: Tensor, groups: int = 1) -> bool:
+    """Whether all are plain matrices whose columns split evenly into groups."""
+    return (
+        groups > 0
+        and plain(*rows)
+        and all(w.dim() == 2 and w.is_contiguous() and w.shape[1] % groups == 0 for w in rows)
+    )
 
 
 def column_squares(w: Tensor) -> Tensor | None:
@@ -71,12 +76,14 @@ def shorten_(rows: Tensor, groups: int, amount: float, then: Packed | None = Non
     bool
         False where C cannot go, and then nothing was done.
     """
-    kernel = build.function(_ONE, "group_lasso", _LASSO) if _matrix(rows) else None
+    fits = _matrix(rows, groups=groups)
+    kernel = build.function(_ONE, "group_lasso", _LASSO) if fits else None
     if kernel is None:
         return False
     n = rows.shape[1]
     work = torch.empty(2 * n, dtype=torch.float64)
     kernel(rows.data_ptr(), *rows.shape, n // groups, amount, then, work.data_ptr())
+    written(rows)
     return True
 
 
@@ -97,13 +104,16 @@ def scale_(rows: Tensor, factor: Tensor, then: Packed) -> bool:
     bool
         False where C cannot go, and then nothing was done.
     """
-    kernel = build.function(_ONE, "scale", _SCALE) if _matrix(rows) else None
+    if not plain(factor) or factor.dim() != 1 or not _matrix(rows, groups=len(factor)):
+        return False
+    factor = factor.contiguous()
+    kernel = build.function(_ONE, "scale", _SCALE) if apart(rows, factor) else None
     if kernel is None:
         return False
     n = rows.shape[1]
-    work, factor = torch.empty(n), factor.float().contiguous()
-    width = n // len(factor)
+    work, width = torch.empty(n), n // len(factor)
     kernel(rows.data_ptr(), *rows.shape, width, factor.data_ptr(), then, work.data_ptr())
+    written(rows)
     return True
 
 
@@ -128,7 +138,9 @@ def shorten_each_(
     bool
         False where C cannot go, and then nothing was done.
     """
-    if not _matrix(*rows, *steps) or [w.shape for w in rows] != [s.shape for s in steps]:
+    if not rows or not _matrix(*rows, *steps, groups=groups):
+        return False
+    if [w.shape for w in rows] != [s.shape for s in steps] or not apart(*rows, *steps):
         return False
     kernel = build.function(_EACH, "group_lasso_diagonal", _DIAGONAL)
     if kernel is None:
@@ -140,4 +152,5 @@ def shorten_each_(
         part.width = w.shape[1] // groups
     work = torch.empty(5 * groups, dtype=torch.float64)
     kernel(parts, len(parts), groups, amount, work.data_ptr())
+    written(*rows)
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -9,21 +10,51 @@ import torch
 from torch import Tensor, nn
 
 _KINDS = (Tensor, nn.Parameter)
+_BYTES = 4  # of a float32
 
 
 def plain(*tensors: Tensor) -> bool:
-    """Whether all are ordinary dense float32 tensors on the CPU with something in them.
+    """Whether the address of each means what C takes it for.
 
-    A subclass may keep its numbers anywhere, so its address means nothing.
+    That is so for ordinary float32 tensors on the CPU with something in them, whose memory is there
+    and whose history autograd does not want to know. A subclass may keep its numbers anywhere.
     """
-    return all(
+    if torch.compiler.is_compiling():  # what looks like a tensor here is a name in a graph
+        return False
+    recorded = torch.is_grad_enabled()
+    return all(_is_plain(t) and not (recorded and t.requires_grad) for t in tensors)
+
+
+def _is_plain(t: Tensor) -> bool:
+    return (
         type(t) in _KINDS
-        and t.dtype == torch.float32
-        and t.device.type == "cpu"
-        and t.layout == torch.strided
+        and t.is_cpu
+        and t.layout is torch.strided
+        and t.dtype is torch.float32
         and t.numel() > 0
-        for t in tensors
+        and not (t.is_nested or t.is_neg() or t.is_inference())
+        and _is_there(t)
     )
+
+
+def _is_there(t: Tensor) -> bool:
+    """Whether a tensor without holes has all its memory: sharding takes it away at times."""
+    try:
+        room = t.untyped_storage().nbytes()
+    except NotImplementedError:  # a stand-in of torch.func
+        return False
+    return room >= _BYTES * (t.storage_offset() + t.numel()) and t.data_ptr() != 0
+
+
+def apart(*tensors: Tensor) -> bool:
+    """Whether no two of these dense plain tensors share memory: C assumes that none do."""
+    spans = sorted((t.data_ptr(), t.numel() * _BYTES) for t in tensors)
+    return all(start + size <= after for (start, size), (after, _) in itertools.pairwise(spans))
+
+
+def written(*tensors: Tensor) -> None:
+    """Tell autograd that C wrote to these, as it knows of torch's own writing."""
+    torch.autograd.graph.increment_version(tensors)
 
 
 def flat_view(z: Tensor) -> Tensor | None:

@@ -7,7 +7,7 @@ import ctypes
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.memory import flat_view, plain
+from tl1bench.kernels.memory import apart, flat_view, plain, written
 
 # From this size on memory is what a step waits for, and one pass over it is worth a call of C.
 LARGE = 1 << 15
@@ -33,10 +33,13 @@ def averaged_step_(p: Tensor, g: Tensor, v: Tensor, share: float, lr: float) -> 
     """
     if p.numel() < LARGE or not plain(p, g, v):
         return False
-    if not p.stride() == g.stride() == v.stride() or flat_view(p) is None:
+    if not p.shape == g.shape == v.shape or not p.stride() == g.stride() == v.stride():
+        return False
+    if flat_view(p) is None or not apart(p, g, v):
         return False
     kernel = build.function("momentum.c", "averaged_step", _ARGUMENTS)
     if kernel is None:
         return False
     kernel(v.data_ptr(), g.data_ptr(), p.data_ptr(), p.numel(), share, lr)
+    written(p, v)
     return True

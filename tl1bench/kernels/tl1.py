@@ -29,12 +29,13 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.memory import flat_view, plain
+from tl1bench.kernels.memory import apart, flat_view, plain, written
 
 _HUGE = 1e36  # beyond it the constants leave float32
-_ONE_STEP = (ctypes.c_void_p, ctypes.c_long, ctypes.c_void_p)
 _STEP_EACH = (*[ctypes.c_void_p] * 2, ctypes.c_long, *[ctypes.c_double] * 2)
 Packed: TypeAlias = "ctypes.Array[ctypes.c_float]"
+PACKED = ctypes.POINTER(ctypes.c_float * 5)  # of a null pointer, or of `Constants` alone
+_ONE_STEP = (ctypes.c_void_p, ctypes.c_long, PACKED)
 
 
 class Constants(NamedTuple):
@@ -109,6 +110,7 @@ def shrink_(z: Tensor, a: float, step: float) -> bool:
     if flat is None or kernel is None:
         return False
     kernel(flat.data_ptr(), flat.numel(), k)
+    written(z)
     return True
 
 
@@ -131,11 +133,13 @@ def shrink_each_(w: Tensor, step: Tensor, amount: float, a: float) -> bool:
     """
     if not plain(w, step) or w.stride() != step.stride() or w.shape != step.shape:
         return False
-    flat = flat_view(w)
-    kernel = build.function("tl1.c", "tl1_diagonal", _STEP_EACH) if flat is not None else None
+    if flat_view(w) is None or not apart(w, step):
+        return False
+    kernel = build.function("tl1.c", "tl1_diagonal", _STEP_EACH)
     if kernel is None:
         return False
     kernel(w.data_ptr(), step.data_ptr(), w.numel(), amount, a)
+    written(w)
     return True
 
 

@@ -108,7 +108,7 @@ class Bench:
         samples = _long(ns, probe_ns, order, list(self.graphs), labels, where)
         return Timed(samples, first.assign(**where), result["on_cpu"])
 
-    def memory(self, label: str, setting: Setting, arena: bool) -> dict[str, Any]:
+    def memory(self, label: str, setting: Setting, arena: bool, process: int) -> dict[str, Any]:
         """Measure one model's memory in a fresh process.
 
         Parameters
@@ -119,11 +119,13 @@ class Bench:
             Batch size and threads.
         arena
             Whether onnxruntime's allocator keeps its arena.
+        process
+            Its number.
 
         Returns
         -------
         dict
-            A row of `measurement.MEMORY`, in MiB.
+            A row of `footprints.PROCESSES`, in MiB.
         """
         self.say(f"memory of {label} at batch {setting.batch}")
         job = {
@@ -135,8 +137,9 @@ class Bench:
             "runs": MEMORY_RUNS,
         }
         number = list(self.graphs).index(label)
-        folder = self.scratch / f"memory-{number}-{setting.batch}-{arena}"
-        return {"model": label, **asdict(setting), "arena": arena, **run_worker(job, folder)}
+        folder = self.scratch / f"memory-{number}-{setting.batch}-{arena}-{process}"
+        where = {"model": label, **asdict(setting), "arena": arena, "process": process}
+        return {**where, **run_worker(job, folder)}
 
     def profile(self, label: str, setting: Setting) -> pd.DataFrame:
         """Return time per operator of one model, under onnxruntime's profiler."""

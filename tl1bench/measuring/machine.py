@@ -186,6 +186,13 @@ def record() -> dict[str, Any]:
     }
 
 
+def identity() -> dict[str, Any]:
+    """Return the part of `record` that timings depend on: elsewhere they are another machine's."""
+    own = record()
+    names = ("cpu", "cpu_flags", "cores", "cores_allowed", "gpus")
+    return {**{name: own[name] for name in names}, "onnxruntime": own["versions"]["onnxruntime"]}
+
+
 def trust(
     watch: Watch,
     threads: Sequence[int],

@@ -10,10 +10,14 @@ import pandas as pd
 from tabulate import tabulate
 
 from tl1bench.files import atomic_path
+from tl1bench.measuring.footprints import STATES, footprints
 from tl1bench.measuring.summaries import KEY, by_process, summarize
 
-MEMORY = (*KEY, "arena", "uss_empty_mib", "uss_load_mib", "uss_run_mib", "hwm_mib")
 OPERATORS = (*KEY, "node", "operator", "blocked", "calls", "mean_us", "share_pct")
+_MEMORY_OF_THE_TABLE = (
+    *("uss_load_mib", "uss_run_mib", "hwm_mib"),
+    *(f"added_{state}_{name}" for state in STATES for name in ("mib", "ratio")),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,7 @@ class Raw:
     constant
         One row a model: what is the same at all settings.
     memory, operators
-        Columns `MEMORY` and `OPERATORS`; may have no rows.
+        Columns `footprints.PROCESSES` and `OPERATORS`; may have no rows.
     """
 
     samples: pd.DataFrame
@@ -46,7 +50,8 @@ class Measurement:
         the geometric mean over processes of p50 / the baseline's p50 in the same process, with a
         95 % interval over processes; `floor_us` the p50 of an Identity graph in the same rounds;
         `calls` how many were timed, `quiet_pct` the share of them that counts and `processes` how
-        many the ratio rests on; convolutions, file size, and memory (arena on) where measured.
+        many the ratio rests on; convolutions, file size, and memory (arena on) where measured: of
+        the whole process, and what the model adds to the floor's with the ratio to the baseline's.
     samples
         Every timed call: model, batch, threads, process, round, call, ns, the probe_ns around its
         burst, and whether it is `quiet` (see `summaries.undisturbed`).
@@ -54,7 +59,9 @@ class Measurement:
         Each process by itself: first_us, p50_us, ratio_p50, calls.
     memory
         MiB of fresh processes, allocator arena on and off: unique set size when empty, after
-        loading, after running; peak resident size.
+        loading, after running; peak resident size; what the model adds to the floor after loading
+        and at its peak, and the ratio to what the baseline adds, with ranges over the processes
+        (see `footprints`).
     operators
         Time per operator of the models that were asked for, from onnxruntime's profiler.
     machine
@@ -108,8 +115,9 @@ class Measurement:
             "floor_us": ".1f",
             "blocked": "",
             "KiB": ".1f",
-            "uss_load_mib": ".1f",
             "uss_run_mib": ".1f",
+            "added_load_mib": ".2f",
+            "added_peak_mib": ".2f",
         }
         table = tabulate(
             _known(shown[list(columns)]).to_numpy().tolist(),
@@ -144,9 +152,10 @@ def assemble(raw: Raw, machine: dict[str, Any]) -> Measurement:
     per_process = by_process(raw.samples, raw.first, protocol["baseline"])
     table = summarize(raw.samples, per_process, protocol["seed"])
     table = table.merge(raw.constant, on="model", how="left")
-    usual = raw.memory[raw.memory["arena"].astype(bool)].drop(columns=["arena", "uss_empty_mib"])
-    table = table.merge(usual, on=KEY, how="left")
-    return Measurement(table, raw.samples, per_process, raw.memory, raw.operators, machine)
+    memory = footprints(raw.memory, protocol["baseline"])
+    usual = memory[memory["arena"].astype(bool)]
+    table = table.merge(usual[[*KEY, *_MEMORY_OF_THE_TABLE]], on=KEY, how="left")
+    return Measurement(table, raw.samples, per_process, memory, raw.operators, machine)
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -14,10 +14,11 @@ import pandas as pd
 
 from tl1bench.measuring import machine
 from tl1bench.measuring.bench import Bench, Timed
+from tl1bench.measuring.footprints import PROCESSES
 from tl1bench.measuring.graphs import read_graph, write_floor
-from tl1bench.measuring.measurement import MEMORY, OPERATORS, Measurement, Raw, assemble
+from tl1bench.measuring.measurement import OPERATORS, Measurement, Raw, assemble
 from tl1bench.measuring.modes import make_plan
-from tl1bench.measuring.request import Request, Setting, counts, find, read_models
+from tl1bench.measuring.request import Request, counts, find, read_models
 from tl1bench.measuring.summaries import undisturbed
 from tl1bench.results import FLOOR
 from tl1bench.runtime.timing import Plan
@@ -67,8 +68,9 @@ def measure(
     headline_only
         Paths or labels of models that are timed at the headline alone.
     memory_of
-        Paths or labels of models whose memory is measured, in two fresh processes a model and
-        batch, at the first of `threads`; all by default.
+        Paths or labels of models whose memory is measured, at every batch and the first of
+        `threads`, with the allocator's arena and without it, each in up to three fresh processes,
+        and the floor's beside them; all by default.
     operators_of
         Paths or labels of models whose operators are profiled, at the first of `threads`.
     provider
@@ -143,7 +145,7 @@ def _run(bench: Bench, request: Request, mode: str) -> tuple[Raw, dict[str, Any]
         samples=samples,
         first=pd.concat([t.first for t in timed], ignore_index=True),
         constant=constant,
-        memory=_memory(bench, request.memory_of, where),
+        memory=_memory(bench, request),
         operators=pd.concat([pd.DataFrame(columns=list(OPERATORS)), *operators])[list(OPERATORS)],
     )
     on_cpu = _least_on_cpu(timed) if bench.provider == "cpu" else None
@@ -158,12 +160,11 @@ def _least_on_cpu(timed: Sequence[Timed]) -> float | None:
     return min(shares, default=None)
 
 
-def _memory(bench: Bench, labels: Sequence[str], settings: Sequence[Setting]) -> pd.DataFrame:
+def _memory(bench: Bench, request: Request) -> pd.DataFrame:
     # What a process has to itself does not depend on its neighbours: one runs on each core.
-    jobs = list(product(labels, settings, (True, False)))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        rows = list(pool.map(lambda job: bench.memory(*job), jobs))
-    return pd.DataFrame(rows, columns=list(MEMORY))
+        rows = list(pool.map(lambda job: bench.memory(*job), request.memory_jobs()))
+    return pd.DataFrame(rows, columns=list(PROCESSES))
 
 
 def _narrator(progress: Progress | None, total: int) -> Callable[[str], None]:

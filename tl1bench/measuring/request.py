@@ -12,6 +12,9 @@ from tl1bench.errors import MeasurementError
 from tl1bench.measuring.graphs import Graph, read_graph
 from tl1bench.results import FLOOR
 
+# They differ by a page or two, but for one in twenty: of three, the middle one is right.
+MEMORY_PROCESSES = 3
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -60,11 +63,20 @@ class Request:
         """Return the settings of memory and operators: every batch, the first thread count."""
         return [Setting(batch, self.threads[0]) for batch in self.batches]
 
+    def memory_jobs(self) -> list[tuple[str, Setting, bool, int]]:
+        """Return label, setting, arena and number of each process whose memory is read.
+
+        The floor has its own processes; there are none where no model's memory was asked for.
+        """
+        labels = (*self.memory_of, FLOOR) if self.memory_of else ()
+        numbers = range(min(self.processes, MEMORY_PROCESSES))
+        return list(product(labels, self.on_first_threads(), (True, False), numbers))
+
     def steps(self) -> int:
         """Return how many worker processes it takes."""
-        once = 2 * len(self.memory_of) + len(self.operators_of)
-        settings = len(self.batches) * len(self.threads)
-        return 1 + once * len(self.batches) + self.processes * settings
+        profiled = len(self.operators_of) * len(self.batches)
+        timing = self.processes * len(self.batches) * len(self.threads)
+        return 1 + len(self.memory_jobs()) + profiled + timing
 
 
 def read_models(

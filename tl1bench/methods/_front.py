@@ -7,14 +7,15 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from tl1bench import progress
+from tl1bench import neurons, progress
 from tl1bench.methods.penalised import Penalised
 from tl1bench.penalties import Penalty
 from tl1bench.tracing.arguments import as_tuple
 from tl1bench.training.method import Method
-from tl1bench.training.path import Evaluate, TrainEpoch, Walk
+from tl1bench.training.path import Walk
 from tl1bench.training.plan import Plan
 from tl1bench.training.points import Points
+from tl1bench.training.runner import Evaluate, TrainEpoch
 
 
 def path(
@@ -90,7 +91,7 @@ def path(
             evaluate=evaluate,
             example_inputs=inputs,
             plan=plan,
-            groups=groups,
+            anatomy=neurons.Anatomy.of(model, inputs, groups),
             seed=seed,
             folder=None if folder is None else Path(folder),
             tick=move,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
 
-from tl1bench import neurons
+from tl1bench import neurons, optimizers
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers import ProximalOptimizer, ProximalSGD
+from tl1bench.optimizers import ProximalOptimizer
 from tl1bench.penalties import Penalty
 from tl1bench.training.method import Method, Start
 
@@ -33,11 +34,15 @@ class Penalised(Method):
         Share of the weights that λ_0 alone zeroes, in (0, 1).
     layer_weights
         As for `ProximalSGD`.
+    lams
+        The λ of each step, rising, instead of those that are found.
+    optimizer
+        File of `tl1bench.optimizers`.
 
     Raises
     ------
     ConfigError
-        `half` is out of range.
+        `half` is out of range, or λ does not rise.
     """
 
     def __init__(
@@ -45,16 +50,22 @@ class Penalised(Method):
         penalty: Penalty,
         half: float = 0.5,
         layer_weights: tuple[float, ...] | None = None,
+        lams: tuple[float, ...] = (),
+        optimizer: str = "proximal_sgd",
     ) -> None:
         if not 0 < half < 1:
             raise ConfigError(f"half is {half!r}; give a share between 0 and 1.")
+        if any(b <= a for a, b in pairwise((0.0, *lams))):
+            raise ConfigError(f"lams is {list(lams)!r}; give numbers above 0, each larger.")
         self.penalty = penalty.with_lam(1.0)
-        self.half, self.layer_weights = half, layer_weights
+        self.half, self.layer_weights, self.lams = half, layer_weights, lams
+        self.optimizer, self._kind = optimizer, optimizers.kind(optimizer)
         self._lam = self._before = 0.0
         self._haste, self._left = 1.0, 1.0
 
     def __repr__(self) -> str:
-        return f"Penalised({self.penalty!r}, {self.half}, {self.layer_weights})"
+        options = (self.penalty, self.half, self.layer_weights, self.lams, self.optimizer)
+        return f"Penalised{options!r}"
 
     def begin(self, start: Start) -> ProximalOptimizer:
         """Return a proximal optimiser at λ = 0."""
@@ -64,8 +75,19 @@ class Penalised(Method):
         return self._optimizer
 
     def advance(self, left: float) -> float:
-        """Raise λ; see the class."""
-        if not self._lam:
+        """Raise λ; see the class.
+
+        Raises
+        ------
+        ConfigError
+            There are λs for fewer steps than are walked.
+        """
+        if self.lams:
+            rest = [lam for lam in self.lams if lam > self._lam]
+            if not rest:
+                raise ConfigError(f"There are {len(self.lams)} λs and no more: take as many steps.")
+            self._before, self._lam = self._lam, rest[0]
+        elif not self._lam:
             self._lam = self.first_lam()
         else:
             idle = self._left - left < _NOTHING * self._left and left > self.half
@@ -117,8 +139,8 @@ class Penalised(Method):
                 break
         return float((low * high) ** 0.5)
 
-    def _made(self, model: nn.Module) -> ProximalSGD:
-        return ProximalSGD(
+    def _made(self, model: nn.Module) -> ProximalOptimizer:
+        return self._kind(
             model,
             self.penalty,
             lr=self._start.lr,

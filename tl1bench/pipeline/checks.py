@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tl1bench import neurons, optimizers, training
+from tl1bench import neurons, training
+from tl1bench.config import PENALISED
 from tl1bench.errors import CompactionError, ConfigError
-from tl1bench.pipeline import loading, objects
+from tl1bench.pipeline import loading, objects, path_objects
 from tl1bench.results import DENSE
 
 if TYPE_CHECKING:
@@ -53,12 +54,14 @@ def check(config: Config, say: Callable[[str], None]) -> None:
 def _check_methods(
     config: Config, name: str, problem: Problem, anatomy: neurons.Anatomy, model: torch.nn.Module
 ) -> None:
-    for method_name, method in config.methods.items():
-        penalty = objects.penalty(method_name, method, problem, max((0.0, *method.lams(name))))
+    for method_name, settings in config.methods.items():
+        method = settings.on(name)
+        if not problem.takes(method_name) or method.method != PENALISED:
+            continue
+        penalty = objects.penalty(method_name, method, problem, max((0.0, *method.lam)))
         try:
-            # Whatever the rates: it is lengths and groups that may not fit the network.
-            optimizers.kind(method.optimizer)(
-                model, penalty, lr=0.1, groups=anatomy.groups, layer_weights=problem.layer_weights
-            )
+            objects.optimizer(method, problem, penalty)(model, anatomy)
+            if problem.path and method_name != DENSE:
+                path_objects.method(method_name, method, problem)
         except (ValueError, ConfigError) as error:
             raise ConfigError(f"problems.{name} with methods.{method_name}: {error}") from error

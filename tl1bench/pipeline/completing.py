@@ -96,7 +96,11 @@ def _whole(config: Config, place: Path) -> dict[str, Any]:
     content["params"] = str(place)
     content["datasets"] = {n: d for n, d in content["datasets"].items() if n in used(config)}
     for problem in content["problems"].values():
-        if problem["budget"]["decay"] is not None:
+        # A problem has one of the two; DVC's templates know no null.
+        for kind in ("path", "budget"):
+            if problem[kind] is None:
+                del problem[kind]
+        if problem.get("budget", {}).get("decay") is not None:
             del problem["budget"]["hold"], problem["budget"]["final_lr"]
     return content
 

@@ -91,13 +91,17 @@ def optimizer(
         Takes the network and its anatomy.
     """
     kind = optimizers.kind(method.optimizer)
+    options: dict[str, Any] = {}
+    if problem.budget:
+        options = {"lr": problem.budget.lr, "momentum": problem.budget.momentum}
+    elif problem.path:
+        options = {"lr": problem.path.lr}
 
     def make(model: nn.Module, anatomy: neurons.Anatomy) -> optimizers.ProximalOptimizer:
         return kind(
             model,
             regulariser,
-            lr=problem.budget.lr,
-            momentum=problem.budget.momentum,
+            **options,
             groups=anatomy.groups,
             layer_weights=problem.layer_weights,
         )

@@ -27,11 +27,14 @@ def piece(digest: str) -> Path:
 
 
 def assemble(target: Path, pieces: Sequence[tuple[str, str]]) -> None:
-    """Copy the pieces, as (name below `target`, digest), into a fresh `target` in one step."""
+    """Copy the pieces, as (name below `target`, digest), into a fresh `target` in one step.
+
+    Pieces that share a name are laid over each other.
+    """
     with files.atomic_path(target) as draft:
         draft.mkdir()
         for name, digest in pieces:
-            shutil.copytree(piece(digest), draft / name)
+            shutil.copytree(piece(digest), draft / name, dirs_exist_ok=True)
 
 
 @contextmanager

@@ -19,7 +19,10 @@ from tl1bench.measuring import machine
 from tl1bench.pipeline.store import WORK
 
 # The order of the flow; what is left of the total is DVC itself.
-_STAGES = ("data", "sources", "train", "compact", "export", "measure", "collect", "report")
+_STAGES = (
+    *("data", "sources", "start", "train", "compact", "export"),
+    *("machine", "measure", "collect", "report"),
+)
 
 
 def _file(profile: str, root: Path = Path()) -> Path:

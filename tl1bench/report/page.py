@@ -17,13 +17,13 @@ from tl1bench.report.doubts import doubts
 from tl1bench.report.templates import environment
 from tl1bench.report.typeset import Table
 from tl1bench.report.verdict import judge
-from tl1bench.results import ResultsError, layout
+from tl1bench.results import Objective, ResultsError, layout
 from tl1bench.results.evidence import Evidence
 from tl1bench.results.printed import display
 
 _TEMPLATES = Path(__file__).parent
 # The trade-offs are what one comes for; the rest follows by name.
-_FIRST = ("accuracy_size", "accuracy_latency")
+_FIRST = ("two_objectives", "accuracy_size", "accuracy_latency")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def section(
         .render(
             profile=evidence.profile,
             remarks=[remark(table, problem, evidence) for problem in evidence.as_coded],
-            verdict=judge(table, evidence),
+            verdicts=[judge(table, evidence, by) for by in _verdicts(evidence)],
             doubts=doubts(table, evidence),
             trusted=evidence.trusted(),
             pictures=pictures,
@@ -87,6 +87,11 @@ def section(
             tolerance=evidence.tolerance_pct,
         )
     )
+
+
+def _verdicts(evidence: Evidence) -> list[Objective]:
+    """Return by what points are compared: as selected, by non-zero weights and by MACs."""
+    return list(dict.fromkeys((evidence.by, "nonzero", "macs")))
 
 
 def _picture(name: str, caption: str, reports: Path) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from tl1bench import files, results
-from tl1bench.results import layout
+from tl1bench import config, files, results
+from tl1bench.results import Objective, layout
+from tl1bench.results.printed import NOTHING, display, spread
 
+_WANTED: dict[Objective, str] = {"nonzero": "non-zeros", "macs": "MACs", "latency": "latency"}
 _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -25,7 +28,7 @@ def render(text: str, root: Path) -> str:
             files.read_json(reports / "default" / layout.ACCOUNT),
             files.read_json(tests) if (tests := reports / "tests.json").is_file() else None,
         ),
-        "results": _results(table),
+        "results": _results(table, config.load(root / "params.yaml").select.tolerance_pct),
     }
 
     def fill(found: re.Match[str]) -> str:
@@ -49,24 +52,36 @@ def _times(account: Mapping[str, Any], tests: Mapping[str, Any] | None) -> str:
     )
 
 
-def _results(table: pd.DataFrame) -> str:
-    chosen = table[table["selected"] & table["method"].isin([results.DENSE, results.HERO])]
+def _results(table: pd.DataFrame, tolerance: float) -> str:
     rows = []
-    for (problem, method), runs in chosen.groupby(["problem", "method"], sort=False):
-        ratio = runs["latency_ratio_p50"].mean()
-        error = runs["test_error_pct"]
-        kept = 100 * (runs["weights_compact"] / runs["weights_dense"]).mean()
-        macs = 100 * (runs["macs_compact"] / runs["macs_dense"]).mean()
-        rows.append(
-            {
-                "problem": problem,
-                "method": str(method).replace("_", " "),
-                "test error %": f"{error.mean():.2f} ± {error.std():.2f}",
-                "non-zero weights": f"{runs['nonzero_weights'].mean():,.0f}",
-                "weights left": f"{kept:.1f} %",
-                "MACs left": f"{macs:.1f} %",
-                "latency": f"{ratio:.2f} ×",
-                "architecture (first seed)": runs.sort_values("seed")["architecture"].iloc[0],
-            }
-        )
+    for problem, runs in table.groupby("problem", sort=False):
+        rows.append(_row(str(problem), "", results.DENSE, runs[runs["method"] == results.DENSE]))
+        for objective, wanted in _WANTED.items():
+            chosen = runs[results.select(runs, tolerance, objective)]
+            column = results.OBJECTIVES[objective]
+            sizes = chosen[chosen["method"] != results.DENSE].groupby("method", sort=False)[column]
+            means = sizes.mean().dropna()
+            if means.empty:
+                continue
+            # The method of this project, and the smallest of all, be it another's.
+            for method in dict.fromkeys((results.HERO, str(means.idxmin()))):
+                own = chosen[chosen["method"] == method]
+                if not own.empty:
+                    rows.append(_row(str(problem), wanted, method, own))
     return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
+
+
+def _row(problem: str, wanted: str, method: str, runs: pd.DataFrame) -> dict[str, str]:
+    runs = runs.sort_values("seed")
+    error, ratio = runs["test_error_pct"], runs["latency_ratio_p50"].mean()
+    return {
+        "problem": problem,
+        "smallest in": wanted,
+        "method": display(method),
+        "test error %": spread(error.mean(), error.std()),
+        "non-zero weights": f"{runs['nonzero_weights'].mean():,.0f}",
+        "weights": f"{runs['weights_compact'].mean():,.0f}",
+        "MACs": f"{runs['macs_compact'].mean():,.0f}",
+        "latency": f"{ratio:.2f} ×" if math.isfinite(ratio) else NOTHING,
+        "architecture (first seed)": runs["architecture"].iloc[0],
+    }

@@ -9,10 +9,19 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tl1bench.results import DENSE, HERO, statistics
+from tl1bench import results
+from tl1bench.results import DENSE, HERO, Objective, statistics
 from tl1bench.results.comparison import ALPHA, Effect, Versus, versus
 from tl1bench.results.evidence import Evidence
 from tl1bench.results.printed import between, display, number, p_value, signed
+
+# What is counted, in the plural.
+WANTED: dict[Objective, str] = {
+    "weights": "weights of the compact network",
+    "nonzero": "non-zero weights",
+    "macs": "MACs",
+    "latency": "microseconds",
+}
 
 
 @dataclass(frozen=True)
@@ -28,26 +37,46 @@ class Line:
 class Verdict:
     """A headline, the comparisons by problem, and what the number of seeds can show at all."""
 
+    wanted: str
     headline: str
     dense: tuple[str, ...]
     lines: tuple[tuple[str, tuple[Line, ...]], ...]
     power: tuple[str, ...]
 
 
-def judge(table: pd.DataFrame, evidence: Evidence) -> Verdict:
-    """Compare integrated TL1 with every baseline and with dense on every problem."""
+def judge(table: pd.DataFrame, evidence: Evidence, by: Objective | None = None) -> Verdict:
+    """Compare integrated TL1 with every baseline and with dense on every problem.
+
+    Parameters
+    ----------
+    table
+        Rows of runs.csv.
+    evidence
+        The profile.
+    by
+        What is wanted small, points being chosen anew by that; the profile's own when not given.
+
+    Returns
+    -------
+    Verdict
+        In plain words.
+    """
+    by = by or evidence.by
+    if by != evidence.by:
+        table = table.assign(selected=results.select(table, evidence.tolerance_pct, by))
     baselines = [m for m in evidence.methods if m not in (DENSE, HERO)]
     found: list[Versus] = []
     for problem in evidence.problems:
-        found += versus(table, problem, HERO, baselines)
+        found += versus(table, problem, HERO, baselines, by)
     return Verdict(
-        headline=_headline(found),
+        wanted=WANTED[by],
+        headline=_headline(found, by),
         dense=tuple(s for p in evidence.problems for s in _against_dense(table, p)),
         lines=tuple(
             (
                 problem,
                 tuple(
-                    Line(display(v.baseline), v.outcome, _sentence(v))
+                    Line(display(v.baseline), v.outcome, _sentence(v, by))
                     for v in found
                     if v.problem == problem
                 ),
@@ -58,7 +87,7 @@ def judge(table: pd.DataFrame, evidence: Evidence) -> Verdict:
     )
 
 
-def _headline(found: list[Versus]) -> str:
+def _headline(found: list[Versus], by: Objective) -> str:
     if not found:
         return "Integrated TL1 and a baseline have no seed in common here: nothing to compare."
     counts = Counter(v.outcome for v in found)
@@ -70,15 +99,16 @@ def _headline(found: list[Versus]) -> str:
         f"loses {counts['loses']}",
     ]
     text = (
-        f"Of {len(found)} comparison{'s' * (len(found) > 1)} with other penalties on {problems} "
-        f"problem{'s' * (problems > 1)}, integrated TL1 {', '.join(parts[:-1])} and {parts[-1]}."
+        f"Where {WANTED[by]} are to be few: of {len(found)} comparison{'s' * (len(found) > 1)} "
+        f"with other methods on {problems} problem{'s' * (problems > 1)}, integrated TL1 "
+        f"{', '.join(parts[:-1])} and {parts[-1]}."
     )
     if counts["wins"] == 0:
         text += " No advantage over any of them is shown by these data."
     return text
 
 
-def _sentence(v: Versus) -> str:
+def _sentence(v: Versus, by: Objective) -> str:
     name = display(v.baseline)
     endings = {
         "wins": f"wins against {name}",
@@ -90,7 +120,7 @@ def _sentence(v: Versus) -> str:
     p = [p_value(effect.p_holm, ALPHA) for effect in (v.error, v.size)]
     return (
         f"Integrated TL1 {endings[v.outcome]}: test error {_points(v.error)} points, "
-        f"weights × {_ratio(v.size)} ({seeds}; Holm-adjusted p {p[0]} and {p[1]})."
+        f"{WANTED[by]} × {_ratio(v.size)} ({seeds}; Holm-adjusted p {p[0]} and {p[1]})."
     )
 
 

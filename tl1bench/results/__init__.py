@@ -6,7 +6,14 @@ need scipy and are imported by name.
 
 from tl1bench.results.layout import DENSE, FLOOR, HERO, MASKED, Run, run_name
 from tl1bench.results.measured import headline_timings, read_measurement
-from tl1bench.results.selection import first_seed, first_selected, select
+from tl1bench.results.selection import (
+    OBJECTIVES,
+    Objective,
+    candidates,
+    first_seed,
+    first_selected,
+    select,
+)
 from tl1bench.results.table import (
     COLUMNS,
     DTYPES,
@@ -14,6 +21,7 @@ from tl1bench.results.table import (
     ResultsError,
     collect,
     dvc_metrics,
+    fronts_csv,
     read,
     write,
 )
@@ -25,13 +33,17 @@ __all__ = [
     "FLOOR",
     "HERO",
     "MASKED",
+    "OBJECTIVES",
     "OPTIONAL",
+    "Objective",
     "ResultsError",
     "Run",
+    "candidates",
     "collect",
     "dvc_metrics",
     "first_seed",
     "first_selected",
+    "fronts_csv",
     "headline_timings",
     "read",
     "read_measurement",

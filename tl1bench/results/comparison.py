@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from tl1bench import metrics
 from tl1bench.results.layout import DENSE
 from tl1bench.results.points import operating_points
+from tl1bench.results.selection import OBJECTIVES, Objective
 from tl1bench.results.statistics import (
     Floats,
     Interval,
@@ -49,7 +50,7 @@ class Effect:
 class Versus:
     """One method against another on a problem, at their selected points, paired by seed.
 
-    `error` is the difference of test errors in points, `size` the ratio of compact weights.
+    `error` is the difference of test errors in points, `size` the ratio of what is wanted small.
     """
 
     problem: str
@@ -76,17 +77,23 @@ class Versus:
 
 
 def versus(
-    table: pd.DataFrame, problem: str, method: str, baselines: Sequence[str]
+    table: pd.DataFrame,
+    problem: str,
+    method: str,
+    baselines: Sequence[str],
+    by: Objective = "weights",
 ) -> tuple[Versus, ...]:
     """Compare `method` with each of `baselines` on `problem`; p adjusted over the baselines.
 
     Parameters
     ----------
     table
-        Rows of runs.csv; read are problem, method, seed, selected, test_error_pct and
-        weights_compact.
+        Rows of runs.csv; read are problem, method, seed, selected, test_error_pct and the column of
+        `by`.
     problem, method, baselines
         What is compared.
+    by
+        What is wanted small.
 
     Returns
     -------
@@ -103,7 +110,7 @@ def versus(
             continue
         mine, theirs = own.loc[seeds], other.loc[seeds]
         errors.append(_paired(mine["test_error_pct"], theirs["test_error_pct"]))
-        sizes.append(_paired(_log_weights(mine), _log_weights(theirs)))
+        sizes.append(_paired(_log_size(mine, by), _log_size(theirs, by)))
         kept.append(baseline)
         counts.append(len(seeds))
     error_p = holm([e.p_value for e in errors])
@@ -127,10 +134,10 @@ def _paired(mine: ArrayLike, theirs: ArrayLike) -> PairedDifference:
     return paired_difference(difference, np.zeros_like(difference))
 
 
-def _log_weights(runs: pd.DataFrame) -> Floats:
+def _log_size(runs: pd.DataFrame, by: Objective) -> Floats:
+    sizes: Floats = runs[OBJECTIVES[by]].to_numpy(dtype=np.float64)
     # A network pruned to nothing has no logarithm; half a weight keeps it the smallest.
-    weights: Floats = runs["weights_compact"].to_numpy(dtype=np.float64)
-    return np.log(np.maximum(weights, 0.5))
+    return np.log(sizes if by == "latency" else np.maximum(sizes, 0.5))
 
 
 def _exponential(interval: Interval) -> Interval:
@@ -144,7 +151,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        problem, method, lam, seeds; mean, sd and 95 % BCa interval of every metric; and
+        problem, method, step, lam, seeds; mean, sd and 95 % BCa interval of every metric; and
         `delta`, `delta_low`, `delta_high` [points of test error], `delta_p_holm`: paired by seed
         with dense, Holm-adjusted over the problem's methods, NaN for dense itself.
     """

@@ -14,6 +14,7 @@ from tl1bench.files import read_json
 from tl1bench.results import layout
 from tl1bench.results.layout import Run
 from tl1bench.results.measured import headline_timings, read_measurement
+from tl1bench.results.selection import Objective
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Evidence:
         What params.yaml lists, in its order, which is also the order of panels and legends.
     tolerance_pct
         Selection tolerance in percentage points, for captions.
+    by
+        What the selected networks are smallest in.
     command
         What a reader types to make this profile's report again.
     as_coded
@@ -43,6 +46,7 @@ class Evidence:
     problems: tuple[str, ...]
     methods: tuple[str, ...]
     tolerance_pct: float = 0.5
+    by: Objective = "weights"
     command: str = "dvc repro"
     as_coded: tuple[str, ...] = ()
 

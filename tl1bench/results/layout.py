@@ -1,8 +1,11 @@
 """Where results lie: the names of files and folders that one stage writes and others read.
 
-`build/<profile>` has a folder a stage and in it one a run, `<problem>/<method>/lam-…-seed-…`;
+`build/<profile>` has a folder a stage and in it one a run, `<problem>/<method>/step-…-seed-…`;
 `reports/<profile>` holds what is committed. Its `evidence` is laid out like `build/<profile>`, for
 the selected runs alone.
+
+A run is one network: a point of a path, or what one λ of a list gave. Its step counts the points of
+a path from 1, or the λs of the list; dense is step 0.
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ HERO = "integrated_tl1"
 MASKED = "masked"  # a pruned network whose zeros were left in place: the control
 FLOOR = "floor"  # a session that computes nothing
 
+# build/<profile>/start: where paths begin, a folder a seed; the dense network has a run's files.
+START = "start"
+BEGINNING = "start.safetensors"
+DENSE_START = "start.json"
 # build/<profile>/train: numbers, curve and tensors of a run.
 TRAIN = "train"
 RUN = "run.json"
@@ -35,7 +42,7 @@ MODELS = "models.csv"
 # reports/<profile>
 RUNS = "runs.csv"
 METRICS = "metrics.json"
-CURVES = "curves.csv"
+FRONTS = "fronts.csv"
 ACCOUNT = "account.json"
 EVIDENCE = "evidence"
 FIGURES = "figures"
@@ -45,21 +52,21 @@ SECTION = "section.html"
 INDEX = "index.html"
 REPEATABILITY = "repeatability"
 
-ANY_RUN = "lam-*-seed-*"
+ANY_RUN, ANY_PATH = "step-*-seed-*", "path-seed-*.json"
 
 
 class Run(NamedTuple):
-    """One training: of what, by which method, at which λ, from which seed."""
+    """One network: of which problem, by which method, at which of its steps, from which seed."""
 
     problem: str
     method: str
-    lam: float
+    step: int
     seed: int
 
     @property
     def name(self) -> str:
-        """Its folder's name, such as `lam-0.0003-seed-1`."""
-        return run_name(self.lam, self.seed)
+        """Its folder's name, such as `step-03-seed-1`."""
+        return run_name(self.step, self.seed)
 
     @property
     def model(self) -> str:
@@ -72,9 +79,19 @@ class Run(NamedTuple):
         return Path(self.problem) / self.method / self.name
 
 
-def run_name(lam: float, seed: int) -> str:
-    """Return the folder name of a run, such as `lam-0.0003-seed-1`."""
-    return f"lam-{lam:g}-seed-{seed}"
+def run_name(step: int, seed: int) -> str:
+    """Return the folder name of a run, such as `step-03-seed-1`."""
+    return f"step-{step:02d}-seed-{seed}"
+
+
+def start_name(seed: int) -> str:
+    """Return the folder name of a dense start, such as `seed-1`."""
+    return f"seed-{seed}"
+
+
+def path_name(seed: int) -> str:
+    """Return the name of the record of a whole path in its cell, such as `path-seed-1.json`."""
+    return f"path-seed-{seed}.json"
 
 
 def measurement_file(reports: Path, problem: str) -> Path:

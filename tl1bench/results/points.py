@@ -1,4 +1,4 @@
-"""Operating points: the runs of one problem, method and λ, summarised over their seeds."""
+"""Operating points: the runs of one problem, method and step, summarised over their seeds."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ def _interval(values: tuple[float, ...]) -> tuple[float, float]:
 
 
 def operating_points(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Summarise every problem × method × λ over its seeds.
+    """Summarise every problem × method × step over its seeds.
 
     Parameters
     ----------
     table
-        Rows of runs.csv; read are problem, method, lam, seed, selected and what the metrics read.
+        Rows of runs.csv; read are problem, method, step, lam, seed, selected and what the metrics
+        read.
     names
         Metrics.
 
     Returns
     -------
     DataFrame
-        problem, method, lam, seeds, selected and for each metric in `names` its `_mean`, `_sd`
-        (n − 1), `_low` and `_high` (95 % BCa interval of the mean). Spread and interval of a
-        single value are NaN, everything is where nothing was measured.
+        problem, method, step, lam (mean), seeds, selected and for each metric in `names` its
+        `_mean`, `_sd` (n − 1), `_low` and `_high` (95 % BCa interval of the mean). Spread and
+        interval of a single value are NaN, everything is where nothing was measured.
     """
     values = {name: metrics.measure(name, table) for name in names}
     rows = []
-    for (problem, method, lam), runs in table.groupby(["problem", "method", "lam"], sort=False):
-        row: dict[str, object] = {"problem": problem, "method": method, "lam": lam}
+    for (problem, method, step), runs in table.groupby(["problem", "method", "step"], sort=False):
+        row: dict[str, object] = {"problem": problem, "method": method, "step": step}
+        row["lam"] = runs["lam"].mean()
         row |= {"seeds": runs["seed"].nunique(), "selected": bool(runs["selected"].all())}
         for name in names:
             sample = values[name].loc[runs.index].dropna()
@@ -63,8 +65,8 @@ def measured_points(runs: pd.DataFrame, timings: Mapping[str, Mapping[str, Any]]
     points = operating_points(runs, ("latency_ratio", "test_error"))
     low, high = [], []
     for point in points.to_dict("records"):
-        of_point = runs[(runs["method"] == point["method"]) & (runs["lam"] == point["lam"])]
-        names = [f"{point['method']}/{run_name(point['lam'], seed)}" for seed in of_point["seed"]]
+        of_point = runs[(runs["method"] == point["method"]) & (runs["step"] == point["step"])]
+        names = [f"{point['method']}/{run_name(point['step'], seed)}" for seed in of_point["seed"]]
         rows = [timings[name] for name in names if name in timings]
         low.append(min((r["ratio_low"] for r in rows), default=np.nan))
         high.append(max((r["ratio_high"] for r in rows), default=np.nan))

@@ -14,11 +14,12 @@ from tl1bench.files import read_json, write_text
 from tl1bench.results import layout
 from tl1bench.results.layout import DENSE, HERO, Run
 from tl1bench.results.measured import headline_timings, read_measurement
-from tl1bench.results.selection import select
+from tl1bench.results.selection import Objective, select
 
 DTYPES: Mapping[str, str] = {
     "problem": "str",
     "method": "str",
+    "step": "int64",
     "lam": "float64",
     "seed": "int64",
     "profile": "str",
@@ -38,6 +39,10 @@ DTYPES: Mapping[str, str] = {
     "latency_compact_us_p50": "float64",
     "uss_dense_mib": "float64",
     "uss_compact_mib": "float64",
+    "added_load_dense_mib": "float64",
+    "added_load_compact_mib": "float64",
+    "added_peak_dense_mib": "float64",
+    "added_peak_compact_mib": "float64",
     "train_seconds": "float64",
     "selected": "bool",
 }
@@ -49,9 +54,10 @@ _VALUES: Mapping[str, Callable[[str], Any]] = {
     "Int64": int,
     "bool": {"True": True, "False": False}.__getitem__,
 }
-# Only the operating points that were exported are measured, and the theoretical count is younger
-# than some results: these columns may be empty.
-OPTIONAL = tuple(c for c in COLUMNS if c.startswith(("onnx_", "latency_", "uss_", "macs_nonzero")))
+# Only the operating points that were exported are measured, and the theoretical count and what is
+# added to the memory's floor are younger than some results: these columns may be empty or missing.
+_MAY_BE_EMPTY = ("onnx_", "latency_", "uss_", "added_", "macs_nonzero")
+OPTIONAL = tuple(c for c in COLUMNS if c.startswith(_MAY_BE_EMPTY))
 _SHOWN_BY_DVC = {
     DENSE: ("test_error_pct",),
     HERO: ("test_error_pct", "weights_kept_pct", "latency_ratio_p50"),
@@ -69,6 +75,7 @@ def collect(
     problems: Sequence[str],
     methods: Sequence[str],
     tolerance_pct: float = 0.5,
+    by: Objective = "weights",
 ) -> pd.DataFrame:
     """Read every run of `problems` × `methods` into the one results table.
 
@@ -82,33 +89,40 @@ def collect(
         What params.yaml lists; folders of anything else are not looked at.
     tolerance_pct
         Passed on to `select`, in percentage points.
+    by
+        Passed on to `select`.
 
     Returns
     -------
     DataFrame
-        Columns `COLUMNS`; rows in the order of `problems`, `methods`, λ, seed. Latency and memory
-        are batch 1, one thread; memory is the unique set size after running.
+        Columns `COLUMNS`; rows in the order of `problems`, `methods`, step, seed. `lam` is λ, or
+        for a method without one the share of the weights that it kept. Latency and memory are batch
+        1, one thread; `uss_` is the unique set size of the whole process after running, `added_`
+        what of that the network adds to a process with onnxruntime alone, after loading and at its
+        peak.
 
     Raises
     ------
     ResultsError
-        A cell has no run, a run was not compacted, or a number is not finite.
+        A cell was not trained, a run was not compacted, or a number is not finite.
     """
     rows: list[dict[str, Any]] = []
     for problem in problems:
         timings = headline_timings(read_measurement(reports, problem))
         for method in methods:
-            found = list(_trained(build, problem, method))
-            if not found:
+            if not (build / layout.TRAIN / problem / method).is_dir():
                 raise ResultsError(
                     f"There is no run of {method} on {problem} under {build / layout.TRAIN}: "
                     "train it with `tl1bench train`."
                 )
-            found.sort(key=lambda run: (run["lam"], run["seed"]))
+            # An empty folder is a cell that was left out.
+            found = sorted(
+                _trained(build, problem, method), key=lambda run: (run["step"], run["seed"])
+            )
             rows += [{**_row(build, run, timings), "profile": profile} for run in found]
     table = pd.DataFrame(rows, columns=list(COLUMNS)).assign(selected=False).astype(dict(DTYPES))
     _check_finite(table)
-    return table.assign(selected=select(table, tolerance_pct))
+    return table.assign(selected=select(table, tolerance_pct, by))
 
 
 def _trained(build: Path, problem: str, method: str) -> Iterator[dict[str, Any]]:
@@ -140,6 +154,10 @@ def _row(build: Path, trained: Mapping[str, Any], timings: Mapping[str, Any]) ->
             "latency_compact_us_p50": own["p50_us"],
             "uss_dense_mib": dense["uss_run_mib"],
             "uss_compact_mib": own["uss_run_mib"],
+            "added_load_dense_mib": dense.get("added_load_mib"),
+            "added_load_compact_mib": own.get("added_load_mib"),
+            "added_peak_dense_mib": dense.get("added_peak_mib"),
+            "added_peak_compact_mib": own.get("added_peak_mib"),
         }
     return row
 
@@ -152,7 +170,7 @@ def _check_finite(table: pd.DataFrame) -> None:
         where = table.iloc[index]
         raise ResultsError(
             f"{numbers.columns[column]} of {where.method} on {where.problem} "
-            f"({layout.run_name(where.lam, where.seed)}) is not a finite number: train that run "
+            f"({layout.run_name(where.step, where.seed)}) is not a finite number: train that run "
             "again."
         )
 
@@ -174,6 +192,25 @@ def dvc_metrics(table: pd.DataFrame) -> dict[str, float]:
     return found
 
 
+def fronts_csv(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what `dvc plots show` draws: mean sizes and test error of each point of each method.
+
+    Parameters
+    ----------
+    table
+        Rows of runs.csv.
+
+    Returns
+    -------
+    DataFrame
+        problem, method, step, nonzero_weights, macs_compact, test_error_pct; rows from large to
+        small.
+    """
+    sizes = ["nonzero_weights", "macs_compact", "test_error_pct"]
+    means = table.groupby(["problem", "method", "step"], sort=False)[sizes].mean()
+    return means.reset_index()
+
+
 def write(path: Path, table: pd.DataFrame) -> None:
     """Write `table` as runs.csv; floats are written so that `read` gives the same bits."""
     write_text(path, table.loc[:, list(COLUMNS)].to_csv(index=False, lineterminator="\n"))
@@ -185,13 +222,14 @@ def read(path: Path) -> pd.DataFrame:
     Raises
     ------
     ResultsError
-        The file is missing or lacks a column.
+        The file is missing or lacks a column that is not optional.
     """
     try:
         texts = pd.read_csv(path, dtype="str", keep_default_na=False)
-        missing = [column for column in COLUMNS if column not in texts]
+        missing = [column for column in COLUMNS if column not in {*texts, *OPTIONAL}]
         if missing:
             raise ResultsError(f"{path} lacks the column {missing[0]}: report it anew.")
+        texts = texts.reindex(columns=list(COLUMNS), fill_value="")
         return pd.DataFrame({name: _parse(texts[name], DTYPES[name]) for name in COLUMNS})
     except OSError as error:
         raise ResultsError(f"Cannot read {path}: {error.strerror}; run the report.") from error

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,19 +76,21 @@ def time_all(folder: Path, job: Job) -> dict[str, Any]:
 
 def measure_memory(_: Path, job: Job) -> dict[str, float]:
     """Return this process's memory when empty, after loading a model, after `runs` runs."""
-    empty, _peak = memory_mib()
+    empty = memory_mib()
     session = open_session(job["model"], job["threads"], job["provider"], arena=job["arena"])
     gc.collect()
-    loaded, _peak = memory_mib()
+    loaded = memory_mib()
     call = bind(session, feed(session, job["batch"]), job["provider"])
     for _run in range(job["runs"]):
         call()
-    used, peak = memory_mib()
+    used = memory_mib()
     return {
-        "uss_empty_mib": empty,
-        "uss_load_mib": loaded,
-        "uss_run_mib": used,
-        "hwm_mib": peak,
+        "uss_empty_mib": empty.unique,
+        "uss_load_mib": loaded.unique,
+        "uss_run_mib": used.unique,
+        # Running maps more of the libraries' files: the peak of loading is read before that.
+        "uss_peak_mib": max(loaded.unique_peak, used.unique_peak),
+        "hwm_mib": used.resident_peak,
     }
 
 
@@ -102,12 +104,22 @@ def profile(folder: Path, job: Job) -> dict[str, Any]:
     return {"file": session.end_profiling()}
 
 
-def memory_mib() -> tuple[float, float]:
-    """Return unique set size and peak resident size (VmHWM) of this process.
+class Memory(NamedTuple):
+    """A process's memory in MiB.
 
-    Unique are the pages that only this process has and has written to. Clean ones are those of the
-    libraries' files: they count as its own or not depending on who else has onnxruntime loaded,
-    which moved the sum by 8 of 35 MiB.
+    `unique` are the pages that only this process has and has written to. Clean ones are those of
+    the libraries' files: they count as its own or not depending on who else has onnxruntime loaded,
+    which moved the sum by 8 of 35 MiB. `resident_peak` is the most of both that was in memory at
+    once (VmHWM), `unique_peak` that without the files' pages that are there now.
+    """
+
+    unique: float
+    resident_peak: float
+    unique_peak: float
+
+
+def memory_mib() -> Memory:
+    """Return the memory of this process.
 
     Raises
     ------
@@ -125,9 +137,10 @@ def memory_mib() -> tuple[float, float]:
     kib = {
         key: int(value.split()[0])
         for key, _, value in (line.partition(":") for line in (rollup + status).splitlines())
-        if key in ("Private_Dirty", "VmHWM")
+        if key in ("Private_Dirty", "VmHWM", "RssFile")
     }
-    return kib["Private_Dirty"] / 1024, kib["VmHWM"] / 1024
+    unique, peak = kib["Private_Dirty"] / 1024, kib["VmHWM"] / 1024
+    return Memory(unique, peak, peak - kib["RssFile"] / 1024)
 
 
 if __name__ == "__main__":

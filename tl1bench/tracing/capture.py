@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from tl1bench.errors import CompactionError
-from tl1bench.tracing import arguments
+from tl1bench.tracing import arguments, names
 from tl1bench.tracing.graph import Traced, check_weights, op_name
 from tl1bench.tracing.reading import read
 
@@ -90,6 +90,7 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
                 if _variadic(model) else tuple({0: batch} for _ in args),
             )  # fmt: skip
             if not _functional(program.graph):
+                names.check_tensors(program.state_dict)
                 program = program.run_decompositions({})
     except CompactionError:
         raise

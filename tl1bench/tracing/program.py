@@ -10,6 +10,7 @@
 * The graph calls ATen operations, operators and functions on sizes, no others, and expressions of
   sizes are sums, products and the like of symbols and whole numbers.
 * Structures of inputs and outputs are lists, tuples and dicts.
+* Names of values, inputs and tensors are such that Python written with them says nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any
 import torch
 
 from tl1bench.errors import CompactionError
+from tl1bench.tracing import names
 
 MAX_BYTES = 8 << 30  # of all parts, unpacked
 MAX_JSON_BYTES = 256 << 20
@@ -49,6 +51,9 @@ _FLAGS = frozenset(("positive", "integer", "nonnegative", "real", "evaluate", "n
 _STRUCTURES = frozenset(
     ("builtins.list", "builtins.tuple", "builtins.dict", "collections.OrderedDict")
 )
+# Where the graph names values, and where tensors.
+_VALUES = ("name", "as_name", "forward_arg_names")
+_TENSORS = ("parameter_name", "buffer_name", "tensor_constant_name")
 
 
 def load_program(path: str | Path) -> torch.export.ExportedProgram:
@@ -136,6 +141,7 @@ def _check_json(content: Any, name: str) -> None:
             waiting += value
         elif isinstance(value, dict):
             waiting += value.values()
+            _check_names_in(value, name)
             target, expression = value.get("target"), value.get("expr_str")
             if isinstance(target, str) and "inputs" in value:
                 _check_target(target, name)
@@ -145,6 +151,29 @@ def _check_json(content: Any, name: str) -> None:
                 raise CompactionError(f"the custom object in {name!r}")
         elif isinstance(value, str) and '"type"' in value:
             _check_structure(value, name)
+
+
+def _check_names_in(part: dict[str, Any], name: str) -> None:
+    """Refuse names that would be more than names in the Python that torch writes from a graph."""
+    given = {key: value if isinstance(value, list) else [value] for key, value in part.items()}
+    values = [n for key in _VALUES for n in given.get(key, ()) if n]
+    tensors = [n for key in _TENSORS for n in given.get(key, ()) if n]
+    if isinstance(part.get("config"), dict):
+        tensors += part["config"]
+    values += _keywords(part.get("in_spec"))
+    odd = [n for n in values if not names.is_value(str(n))]
+    odd += [n for n in tensors if not names.is_tensor(str(n))]
+    if odd:
+        raise CompactionError(f"the name {str(odd[0])[:60]!r} in {name!r}")
+
+
+def _keywords(structure: Any) -> list[str]:
+    """Return the names of inputs that are passed by name: arguments of what torch writes."""
+    if not structure:
+        return []
+    inputs = json.loads(structure)[1]["children_spec"]
+    context = inputs[1]["context"] if len(inputs) == 2 else None
+    return [str(n) for n in json.loads(context) or ()] if isinstance(context, str) else []
 
 
 def _check_target(target: str, name: str) -> None:

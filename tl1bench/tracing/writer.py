@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
+from tl1bench.tracing import names
 from tl1bench.tracing.analysis import Analysis, Virtual
 from tl1bench.tracing.channels import Bools, Flow, Ints
 from tl1bench.tracing.graph import is_batch
@@ -57,6 +58,7 @@ class Emitter:
         outputs = [self._output(o) for o in traced.outputs]
         self.graph.output(pytree.tree_unflatten(outputs, traced.out_spec))
         self.graph.eliminate_dead_code()
+        names.check_tensors(self._tensors)
         module = fx.GraphModule(self.root, self.graph, class_name="Compacted")
         return module.eval()
 

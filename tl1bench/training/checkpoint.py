@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +20,23 @@ from tl1bench.optimizers import ProximalOptimizer
 from tl1bench.training.points import Point
 from tl1bench.training.shrinker import Shrinker
 
-_SIZES = ("step", "level", "error", "nonzero_weights", "weights", "macs", "architecture")
+_NUMBERS = (
+    *("step", "level", "error", "nonzero_weights", "weights", "macs", "architecture"),
+    *("loss", "seconds"),
+)
 
 
 @dataclass
 class Progress:
-    """How far a path is: `step` steps are finished, `points` found; `ended` says why no more."""
+    """How far a path is: `step` steps are finished, `points` found; `ended` says why no more.
+
+    `seconds` are those of the dense start and all steps so far; `course` is a row a step.
+    """
 
     iterations: int
     dense_error: float
+    seconds: float = 0.0
+    course: list[dict[str, float]] = field(default_factory=list)
     step: int = 0
     points: list[Point] = field(default_factory=list)
     ended: str = ""
@@ -62,12 +71,18 @@ class Checkpoint:
                 "give another folder, or delete this one."
             )
         points = [
-            Point(**{k: row[k] for k in _SIZES}, network=archive.read(self._network(row["step"])))
+            Point(
+                **_numbers(row),
+                network=archive.read(self._network(row["step"])),
+                state=load_file(self._state(row["step"])),
+            )
             for row in content["points"]
         ]
         return Progress(
             iterations=content["iterations"],
             dense_error=content["dense_error"],
+            seconds=content["seconds"],
+            course=content["course"],
             step=content["step"],
             points=points,
             ended=content["ended"],
@@ -97,6 +112,8 @@ class Checkpoint:
         for point in progress.points:
             target = self._network(point.step)
             if not target.is_file():
+                with files.atomic_path(self._state(point.step)) as draft:
+                    save_file(dict(point.state), draft)
                 archive.write(point.network, target)
         with files.atomic_path(self._folder / f"step-{progress.step:03d}") as draft:
             draft.mkdir()
@@ -109,15 +126,20 @@ class Checkpoint:
     def _network(self, step: int) -> Path:
         return self._folder / "networks" / f"{step:03d}.safetensors"
 
+    def _state(self, step: int) -> Path:
+        return self._folder / "states" / f"{step:03d}.safetensors"
+
     def _content(self, progress: Progress) -> dict[str, Any]:
         return {
             "described": self._described,
             "iterations": progress.iterations,
             "dense_error": progress.dense_error,
+            "seconds": progress.seconds,
+            "course": progress.course,
             "step": progress.step,
             "ended": progress.ended,
             "method": progress.method,
-            "points": [{k: getattr(p, k) for k in _SIZES} for p in progress.points],
+            "points": [{k: _finite(getattr(p, k)) for k in _NUMBERS} for p in progress.points],
         }
 
 
@@ -160,3 +182,12 @@ def _tensors(
         for name, value in shrinker.full(values).items():
             found[f"optimizer:{entry}:{name}"] = value
     return {name: t.detach().contiguous().clone() for name, t in found.items()}
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: math.nan if row[name] is None else row[name] for name in _NUMBERS}
+
+
+def _finite(value: Any) -> Any:
+    # JSON has no NaN.
+    return None if isinstance(value, float) and math.isnan(value) else value

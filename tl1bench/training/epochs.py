@@ -34,24 +34,31 @@ class Epochs:
     every: int = 0
     between: Callable[[], None] | None = None
 
-    def __call__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Train one epoch with cross-entropy, in an order from torch's global generator."""
+    def __call__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+        """Train one epoch with cross-entropy, in an order from torch's global generator.
+
+        Returns its mean over the epoch.
+        """
+        loss, turn = torch.zeros((), device=self.examples.y.device), 0
         order = torch.randperm(len(self.examples))
         for turn, rows in enumerate(order.split(self.batch), 1):
             if len(rows) < self.batch and turn > 1:
-                return
+                return float(loss) / (turn - 1)
             x, y = self.examples.batch(rows.to(self.examples.y.device, non_blocking=True))
             if self.shift:
                 x = shifted(x, self.shift, torch.default_generator)
-            _iterate(model, optimizer, x, y)
+            loss += _iterate(model, optimizer, x, y)
             if self.between and self.every and turn % self.every == 0:
                 self.between()
+        return float(loss) / turn
 
 
 def _iterate(
     model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor
-) -> None:
+) -> torch.Tensor:
     # A function of its own: the graph must be gone before the network may shrink.
     optimizer.zero_grad(set_to_none=True)
-    functional.cross_entropy(model(x), y).backward()
+    loss = functional.cross_entropy(model(x), y)
+    loss.backward()
     optimizer.step()
+    return loss.detach()

@@ -21,6 +21,8 @@ class Plan:
         Epochs a step.
     branch_epochs
         Epochs a branch.
+    dense_branch_epochs
+        Epochs of the dense network's own branch; 0 for as many as any branch.
     branch_below
         Branches begin once less than this share of the weights is left, in (0, 1].
     dense_epochs
@@ -41,6 +43,7 @@ class Plan:
     growth: float = 1.35
     epochs: int = 2
     branch_epochs: int = 8
+    dense_branch_epochs: int = 0
     branch_below: float = 0.6
     dense_epochs: int = 1
     margin: float = 1.0
@@ -52,6 +55,7 @@ class Plan:
             "growth": (self.growth > 1, "a number > 1"),
             "epochs": (self.epochs >= 1, "1 or more"),
             "branch_epochs": (self.branch_epochs >= 1, "1 or more"),
+            "dense_branch_epochs": (self.dense_branch_epochs >= 0, "0 or more"),
             "branch_below": (0 < self.branch_below <= 1, "a share in (0, 1]"),
             "dense_epochs": (self.dense_epochs >= 0, "0 or more"),
             "margin": (self.margin >= 0, "a number ≥ 0"),
@@ -60,3 +64,9 @@ class Plan:
         for name, (holds, what) in wanted.items():
             if not holds:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; give {what}.")
+
+    @property
+    def longest(self) -> int:
+        """The most epochs that such a path can take, its dense start and network among them."""
+        dense = self.dense_epochs + (self.dense_branch_epochs or self.branch_epochs)
+        return dense + self.steps * (self.epochs + self.branch_epochs)

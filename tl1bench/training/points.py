@@ -12,7 +12,7 @@ from tl1bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import fx
+    from torch import Tensor, fx
 
 Size = Literal["nonzero_weights", "weights", "macs"]
 SIZES: dict[str, str] = {
@@ -29,7 +29,10 @@ class Point:
     `step` counts the steps of the path from 1; 0 is the dense network. `level` is how strongly the
     method acted: λ, or the share of weights that it kept. `error` is what `evaluate` returned.
     `nonzero_weights`, `weights` and `macs` (a sample) are those of the compact `network`, which is
-    the same function as the trained one; weights exclude biases.
+    the same function as the trained one; weights exclude biases. `state` are the trained weights in
+    their original shapes, units that left being zeros: the model that was given loads them. `loss`
+    is the branch's last mean training loss, NaN where `train_epoch` returns none; `seconds` is the
+    time to this point: the dense start, all steps so far and its branch.
     """
 
     step: int
@@ -40,13 +43,17 @@ class Point:
     macs: int
     architecture: str
     network: fx.GraphModule
+    state: Mapping[str, Tensor]
+    loss: float
+    seconds: float
 
 
 class Points(Sequence[Point]):
     """The points of one path in the order of its steps; `ended` says why there are no more.
 
     `seconds` says where this call's time went: the dense start and its branch, steps with more than
-    half of the weights left and later ones, branches, compaction, evaluation, proof.
+    half of the weights left and later ones, branches, compaction, evaluation, proof. `course` has
+    one row a step: step, epoch, level, train_loss, nonzero_weights, seconds.
 
     Parameters
     ----------
@@ -58,17 +65,21 @@ class Points(Sequence[Point]):
         Why there are no more.
     seconds
         Where the time went.
+    course
+        A row a step.
     """
 
     def __init__(
         self,
         points: Sequence[Point],
+        *,
         dense_error: float,
         ended: str,
         seconds: Mapping[str, float],
+        course: Sequence[Mapping[str, float]] = (),
     ) -> None:
         self._points, self.dense_error, self.ended = tuple(points), dense_error, ended
-        self.seconds = seconds
+        self.seconds, self.course = seconds, tuple(course)
 
     def __len__(self) -> int:
         return len(self._points)

@@ -1,4 +1,4 @@
-"""Stage 5: gather every result into `runs.csv`, and the evidence that the figures show.
+"""Stage 6: gather every result into `runs.csv`, and the evidence that the figures show.
 
 The report is drawn from these committed files alone, so it can be drawn again without training.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pandas as pd
 from safetensors.numpy import load_file, save_file
 
 from tl1bench import files, results
@@ -17,7 +16,7 @@ from tl1bench.results import Run, layout
 
 
 def run(config: Config) -> None:
-    """Write `runs.csv`, `metrics.json`, `curves.csv` and `evidence/`."""
+    """Write `runs.csv`, `metrics.json`, `fronts.csv` and `evidence/`."""
     table = results.collect(
         config.build,
         config.reports,
@@ -25,10 +24,14 @@ def run(config: Config) -> None:
         tuple(config.problems),
         tuple(config.methods),
         config.select.tolerance_pct,
+        config.select.by,
     )
     results.write(config.reports / layout.RUNS, table)
     files.write_json(config.reports / layout.METRICS, results.dvc_metrics(table))
-    curves = []
+    files.write_text(
+        config.reports / layout.FRONTS,
+        results.fronts_csv(table).to_csv(index=False, lineterminator="\n"),
+    )
     with files.atomic_path(config.reports / layout.EVIDENCE) as draft:
         for row in table[table["selected"]].to_dict("records"):
             run = Run(*(row[name] for name in Run._fields))
@@ -41,11 +44,10 @@ def run(config: Config) -> None:
                 shutil.copyfile(config.build / file, draft / file)
             if run.seed == config.seeds[0]:
                 _copy_first_layer(config.build, draft, run)
-                history = pd.read_csv(draft / layout.TRAIN / run.folder / layout.HISTORY)
-                curves.append(history.assign(problem=run.problem, method=run.method))
-    files.write_text(
-        config.reports / layout.CURVES, pd.concat(curves).to_csv(index=False, lineterminator="\n")
-    )
+        for record in (config.build / layout.TRAIN).glob(f"*/*/{layout.ANY_PATH}"):
+            target = draft / record.relative_to(config.build)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(record, target)
 
 
 def _copy_first_layer(build: Path, evidence: Path, run: Run) -> None:

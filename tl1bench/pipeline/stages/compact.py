@@ -1,4 +1,4 @@
-"""Stage 2: compact every trained network, prove it equal, choose the λs on validation.
+"""Stage 3: compact every trained network, prove it equal, choose the points on validation.
 
 The test split is read here, once a run. One process pool serves all problems and the runs of a cell
 share one trace, since both cost more than a run's own work; finished pieces are kept, so a new
@@ -68,8 +68,13 @@ def run(config: Config) -> None:
                 for found in done
             ]
         )
-        table["selected"] = results.select(table, config.select.tolerance_pct)
-        columns = ["problem", "method", "lam", "seed", "selected"]
+        tolerance = config.select.tolerance_pct
+        table["selected"] = results.select(table, tolerance, config.select.by)
+        for by in results.OBJECTIVES:
+            table[by] = results.select(table, tolerance, by)
+        table["candidate"] = results.candidates(table)
+        columns = ["problem", "method", "step", "seed", "selected", *results.OBJECTIVES]
+        columns.append("candidate")
         target = config.build / layout.COMPACT
         store.assemble(target, [(str(found.name), found.digest) for found in done])
         files.write_text(
@@ -78,13 +83,13 @@ def run(config: Config) -> None:
 
 
 def _trained(config: Config, problem: str) -> list[tuple[Path, Path]]:
-    cells = [
-        Path(problem) / method / results.run_name(lam, seed)
-        for method, settings in config.methods.items()
-        for lam in settings.lams(problem)
-        for seed in config.seeds
+    train = config.build / layout.TRAIN
+    folders = [
+        folder
+        for method in config.methods
+        for folder in sorted((train / problem / method).glob(layout.ANY_RUN))
     ]
-    return [(cell, config.build / layout.TRAIN / cell) for cell in cells]
+    return [(folder.relative_to(train), folder) for folder in folders]
 
 
 def _missing(config: Config, problem: str, runs: list[_Run]) -> list[_Cell]:

@@ -1,7 +1,8 @@
-"""Stage 3: write the networks of one problem as ONNX files and prove them equal on the test split.
+"""Stage 4: write the networks of one problem as ONNX files and prove them equal on the test split.
 
 Exported are the dense network, a masked one (zeros left in place: the control), every run of the
-selected λs, and the first seed of the others.
+points that are selected, whatever is wanted small, and the first seed of those that may turn out
+the fastest at their error.
 """
 
 from __future__ import annotations
@@ -95,12 +96,14 @@ def _models(config: Config, problem: str, code: dict[str, str]) -> list[_Model]:
     models = []
     for name, method in (("dense", results.DENSE), ("masked", results.HERO)):
         chosen = table[(table["method"] == method) & table["selected"] & (table["seed"] == first)]
-        for lam in chosen["lam"]:
+        for step in chosen["step"]:
             models.append(
-                described(name, train / method / results.run_name(lam, first), True, True)
+                described(name, train / method / results.run_name(step, first), True, True)
             )
-    for row in table[table["selected"] | (table["seed"] == first)].to_dict("records"):
-        cell = f"{row['method']}/{results.run_name(row['lam'], row['seed'])}"
+    wanted = table[["selected", *results.OBJECTIVES]].any(axis=1)
+    wanted |= table["candidate"] & (table["seed"] == first)
+    for row in table[wanted].to_dict("records"):
+        cell = f"{row['method']}/{results.run_name(row['step'], row['seed'])}"
         # Two fresh processes a model: memory is read of one seed of each selected point.
         memory = bool(row["selected"] and row["seed"] == first)
         models.append(described(cell, compact / problem / cell, False, memory))

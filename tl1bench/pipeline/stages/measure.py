@@ -1,4 +1,4 @@
-"""Stage 4: time the exported networks of one problem against its dense one, without torch.
+"""Stage 5: time the exported networks of one problem against its dense one, without torch.
 
 All are timed at the headline, batch 1 on one thread; at the other settings those whose memory is
 measured too: dense, masked, and the first seed of each selected point. Where onnxruntime has CUDA

@@ -1,4 +1,4 @@
-"""Stage 6: draw figures, tables and the page from the collected results alone."""
+"""Stage 7: draw figures, tables and the page from the collected results alone."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def run(config: Config) -> None:
             if problem.network.name == as_logged.NETWORK
         ),
         tolerance_pct=config.select.tolerance_pct,
+        by=config.select.by,
         command=f"tl1bench run --profile {config.profile}",
     )
     with files.atomic_path(config.reports / layout.FIGURES) as draft:

@@ -12,35 +12,37 @@ from typing import Any
 import torch
 
 from tl1bench import files, neurons, plugins
-from tl1bench.config import Config, Method, Problem
-from tl1bench.errors import CompactionError, ConfigError
-from tl1bench.pipeline import loading, objects, provenance
+from tl1bench.config import DENSE, PENALISED, Config, Method, Problem
+from tl1bench.errors import CompactionError, ConfigError, MissingPackageError
+from tl1bench.pipeline import loading, objects, path_objects, provenance
 
 _PACKAGE = Path(plugins.__file__).parent
 # What a run depends on beside its own penalty, optimiser, network and data.
-_TRAINING = (
-    _PACKAGE / "training" / "loop.py",
-    _PACKAGE / "pipeline" / "objects.py",
-    _PACKAGE / "pipeline" / "loading.py",
-)
+_BOTH = (_PACKAGE / "pipeline" / "objects.py", _PACKAGE / "pipeline" / "loading.py")
+_LISTS = (*_BOTH, _PACKAGE / "training" / "loop.py")
+_PATHS = (*_BOTH, *(_PACKAGE / "training" / name for name in ("path.py", "dense.py", "epochs.py")))
 # What cannot change a trained weight: what `tracing` finds and what `datasets` read is written out
-# for each problem (but for the split, and when training refuses to cut); the rest computes nothing.
-_WITHOUT_EFFECT = ("tracing", "datasets", "errors.py", "files.py", "plugins.py", "progress.py")
+# for each problem (but for the split, and when training refuses to cut), and networks are compacted
+# anew by a stage of their own; the rest computes nothing.
+_WITHOUT_EFFECT = (
+    *("tracing", "compaction", "datasets"),
+    *("errors.py", "files.py", "plugins.py", "progress.py"),
+)
 _WITH_EFFECT = (_PACKAGE / "datasets" / "_dataset.py", _PACKAGE / "tracing" / "agreement.py")
 
 
 def run(config: Config) -> None:
     """Write `sources/problems/<problem>.json` and `sources/methods/<method>.json`."""
-    for name, method in config.methods.items():
-        for problem in config.problems.values():
-            objects.penalty(name, method, problem, lam=method.lam[0])
+    skipped = {name: _checked(config, name) for name in config.methods}
     with files.atomic_path(config.build / "sources") as draft:
         for name, problem in config.problems.items():
             files.write_json(
                 draft / "problems" / f"{name}.json", _of_problem(config, name, problem)
             )
         for name, method in config.methods.items():
-            files.write_json(draft / "methods" / f"{name}.json", _of_method(method))
+            files.write_json(
+                draft / "methods" / f"{name}.json", {**_of_method(method), "skipped": skipped[name]}
+            )
 
 
 def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
@@ -63,14 +65,30 @@ def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
     return {**found, "neurons": anatomy.to_json()}
 
 
+def _checked(config: Config, name: str) -> str:
+    """Return why the method is left out, or nothing; a bad value stops the pipeline."""
+    for at, problem in config.problems.items():
+        if not problem.takes(name):
+            continue
+        method = config.methods[name].on(at)
+        if method.method == PENALISED:
+            objects.penalty(name, method, problem, lam=max((0.0, *method.lam)))
+        if problem.path and name != DENSE:
+            try:
+                path_objects.method(name, method, problem)
+            except MissingPackageError as error:
+                return str(error)
+    return ""
+
+
 def _of_method(method: Method) -> dict[str, Any]:
-    """Return the code that trains by the method."""
-    code = _code(
-        plugins.source_file("penalties", method.penalty),
-        plugins.source_file("optimizers", method.optimizer),
-        *_TRAINING,
-    )
-    return {"code": provenance.code_digest(code)}
+    """Return the code that trains by the method: one λ after another, and along paths."""
+    own = [plugins.source_file("optimizers", method.optimizer)]
+    if method.method == PENALISED:
+        own.append(plugins.source_file("penalties", method.penalty))
+    kind = plugins.source_file("methods", method.method)
+    lists, walked = _code(*own, *_LISTS), _code(*own, kind, *_PATHS)
+    return {"lists": provenance.code_digest(lists), "paths": provenance.code_digest(walked)}
 
 
 def _code(*roots: Path) -> list[Path]:

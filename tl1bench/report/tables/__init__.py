@@ -17,7 +17,10 @@ from tl1bench.results.evidence import Evidence
 
 _FOLDER = "report/tables"
 # What one comes for is first, the longest table last; the rest follows by name.
-_FIRST = ("selected", "as_logged", "what_is_left", "fronts")
+_FIRST = (
+    *("selected", "objectives", "between_fronts", "as_logged"),
+    *("what_is_left", "memory", "fronts"),
+)
 _LAST = "operating_points"
 
 

@@ -41,7 +41,8 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:  # noqa:
         (
             str(p["problem"]),
             display(p["method"]),
-            f"{p['lam']:g}",
+            str(p["step"]),
+            known(p["lam"]),
             str(p["seeds"]),
             "✓" if p["selected"] else "",
             *(_metric(p, name) for name in names),
@@ -51,8 +52,14 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:  # noqa:
     found = Table(
         name="operating-points",
         title="All operating points",
-        note="Mean ± standard deviation over seeds; ✓ marks the points selected on validation.",
-        header=("problem", "method", "λ", "seeds", "selected", *map(metrics.axis_label, names)),
+        note=(
+            "Mean ± standard deviation over seeds; λ, or the share of weights kept by methods "
+            "without one; ✓ marks the points selected on validation."
+        ),
+        header=(
+            *("problem", "method", "step", "λ or share", "seeds", "selected"),
+            *map(metrics.axis_label, names),
+        ),
         rows=rows,
         bold=frozenset(),
         frame=frame,

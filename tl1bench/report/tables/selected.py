@@ -29,7 +29,7 @@ def _of_problem(table: pd.DataFrame, problem: str, evidence: Evidence) -> Table:
         speed = between(r["speed_up"], r["speed_up_low"], r["speed_up_high"], number)
         shown: dict[str, tuple[str, float]] = {
             "method": (display(r["method"]), math.nan),
-            "λ": (f"{r['lam']:g}", math.nan),
+            "λ or share": (known(r["lam"]), math.nan),
             "test error [%]": (
                 spread(r["test_error_pct"], r["test_error_sd_pct"]),
                 r["test_error_pct"],
@@ -92,6 +92,7 @@ def _frame(chosen: pd.DataFrame, problem: str, evidence: Evidence) -> pd.DataFra
         rows.append(
             {
                 "method": method,
+                "step": t["step"],
                 "lam": t["lam"],
                 "seeds": t["seeds"],
                 "test_error_pct": t["test_error_mean"],

@@ -1,4 +1,4 @@
-"""Weights, operations, file and memory of every method's selected runs, side by side."""
+"""Weights, operations and file of every method's selected runs, side by side."""
 
 from __future__ import annotations
 
@@ -24,15 +24,11 @@ _COUNTS = {
 _SIZES = {
     "file_kb": "ONNX [kB]",
     "gzip_kb": "gzip [kB]",
-    "uss_load_mib": "loaded [MiB]",
-    "uss_run_mib": "run [MiB]",
-    "uss_run_no_arena_mib": "run, no arena [MiB]",
-    "hwm_mib": "peak [MiB]",
 }
 
 
 def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
-    """Return weights, operations, file and memory of every method's selected runs, side by side.
+    """Return weights, operations and file of every method's selected runs, side by side.
 
     Dense is the full network, theoretical what would be left if every zero cost nothing, compact
     what is really there.
@@ -52,14 +48,12 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
         rows.append((n["problem"], display(n["method"]), *counts, *sizes, blocked))
     found = Table(
         name="what-is-left",
-        title="What is left: weights, operations, file, memory",
+        title="What is left: weights, operations, file",
         note=(
             "Mean over seeds at the selected points; MACs for one example. Theoretical counts are "
             "those of the weights that are not zero: what a runtime that skips zeros for free "
-            "would need, not what onnxruntime does. File and memory are those of the first seed's "
-            "compact network: gzip -6; unique memory of a fresh process at batch 1 and one thread, "
-            "after loading, after running with the allocator's arena and without it, and peak "
-            "resident size (VmHWM). Blocked: convolutions that ran in the NCHWc layout."
+            "would need, not what onnxruntime does. The file is that of the first seed's compact "
+            "network, gzip -6. Blocked: convolutions that ran in the NCHWc layout."
         ),
         header=("problem", "method", *_COUNTS.values(), *_SIZES.values(), "blocked"),
         rows=tuple(rows),
@@ -72,17 +66,12 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
 def _left(runs: pd.DataFrame, problem: str, method: str, evidence: Evidence) -> dict[str, Any]:
     model = DENSE if method == DENSE else first_seed(runs).model
     row = evidence.timings(problem).get(model, {})
-    memory = evidence.memory(problem).get(model, {})
     return {
         "problem": problem,
         "method": method,
         **{name: float(runs[name].astype("float64").mean()) for name in _COUNTS},
         "file_kb": _get(row, "file_bytes") / 1e3,
         "gzip_kb": _get(row, "gzip_bytes") / 1e3,
-        "uss_load_mib": _get(row, "uss_load_mib"),
-        "uss_run_mib": _get(row, "uss_run_mib"),
-        "uss_run_no_arena_mib": _get(memory, "uss_run_mib"),
-        "hwm_mib": _get(row, "hwm_mib"),
         "conv_blocked": _get(row, "conv_blocked"),
         "conv_total": _get(row, "conv_total"),
     }

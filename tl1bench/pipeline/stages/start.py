@@ -1,0 +1,97 @@
+"""Stage 1: train the dense start that all paths of a problem and seed share, and dense itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tl1bench import files
+from tl1bench.config import DENSE
+from tl1bench.pipeline import path_objects, processes, provenance, store
+from tl1bench.results import layout
+
+if TYPE_CHECKING:
+    from tl1bench.config import Config
+
+# What of a problem the dense start does not see.
+_UNSEEN = {"path", "methods", "groups", "layer_weights", "mu"}
+_LATER = {"growth", "epochs", "branch_below", "margin_pct", "steps", "shrink_every"}
+
+
+@dataclass(frozen=True)
+class _Job:
+    config: Config
+    problem: str
+    seed: int
+    index: int
+    digest: str
+
+
+def run(config: Config, problem: str) -> None:
+    """Write `start/<problem>/seed-…/`: the start, and numbers and weights of the dense network.
+
+    A problem with a budget has no paths: its folder stays empty.
+
+    Parameters
+    ----------
+    config
+        The profile.
+    problem
+        One of its problems.
+    """
+    with store.locked(f"{config.profile}-{problem}-start"):
+        jobs = _jobs(config, problem)
+        missing = [job for job in jobs if not store.piece(job.digest).is_dir()]
+        processes.each(_train, missing, config.workers, f"start {problem}")
+        store.assemble(
+            config.build / layout.START / problem,
+            [(layout.start_name(job.seed), job.digest) for job in jobs],
+        )
+
+
+def _jobs(config: Config, name: str) -> list[_Job]:
+    sources, problem = config.build / "sources", config.problems[name]
+    if problem.path is None:
+        return []
+    depends = {
+        "problem": problem.model_dump(mode="json", exclude=_UNSEEN),
+        "path": problem.path.model_dump(mode="json", exclude=_LATER),
+        "dense": config.methods[DENSE].on(name).model_dump(mode="json"),
+        "problem_sources": files.read_json(sources / "problems" / f"{name}.json"),
+        "code": files.read_json(sources / "methods" / f"{DENSE}.json")["paths"],
+        "device": config.device,
+    }
+    return [
+        _Job(config, name, seed, index, provenance.digest({**depends, "seed": seed}))
+        for index, seed in enumerate(config.seeds)
+    ]
+
+
+def _train(job: _Job, tick: processes.Tick) -> None:
+    from tl1bench import training
+    from tl1bench.pipeline import loading, objects
+    from tl1bench.training import around, dense
+    from tl1bench.training.runner import Runner
+
+    problem = job.config.problems[job.problem]
+    settings = job.config.methods[DENSE].on(job.problem)
+    training.prepare_process()
+    device = training.choose_device(job.config.device, job.index)
+    data, split = loading.split(job.config, problem)
+    model, plan = path_objects.network(problem, data, job.seed, device), path_objects.plan(problem)
+    whole = plan.dense_epochs + (plan.dense_branch_epochs or plan.branch_epochs)
+    runner = Runner(
+        *path_objects.loop(problem, data, split, device),
+        plan,
+        seed=job.seed,
+        tick=lambda done, total, what: tick(done / whole),
+    )
+    lam = max((0.0, *settings.lam))
+    penalty = objects.penalty(DENSE, settings, problem, lam)
+    with around.own_random():
+        found, finished = dense.train(
+            runner, model, plan, lambda network, lr: path_objects.sgd(network, penalty, lr)
+        )
+    with files.atomic_path(store.piece(job.digest)) as draft:
+        draft.mkdir()
+        path_objects.keep_dense(draft, found, model, finished, lam)
