@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from tl1bench import config, files, progress
@@ -110,6 +111,7 @@ def lay_out(root: Path, target: Path, params: Path) -> None:
 def _repro(root: Path, source: Path) -> int:
     """Check what `source` says, then let DVC run it; return the exit status of what failed."""
     settings = config.load(root / source)
+    _refuse_a_second(root)
     _fetch(root, settings)
     if status := _call(root, "tl1bench", "check", "--params", str(source)):
         return status
@@ -122,6 +124,17 @@ def _repro(root: Path, source: Path) -> int:
         if "train" in closed["stages"]:
             files.write_json(root / settings.reports / layout.ACCOUNT, closed)
     return status
+
+
+def _refuse_a_second(root: Path) -> None:
+    """Raise Tl1benchError where a pipeline works in `root`: one whose parent was killed goes on."""
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words, where = process.info["cmdline"] or [], process.info["cwd"]
+        if words[1:4] == ["-m", "dvc", "repro"] and where and Path(where) == root.resolve():
+            raise Tl1benchError(
+                f"A pipeline is still running in {root.resolve()}, as process {process.pid}: wait "
+                f"for it, or stop it by `kill {process.pid}`; what it has finished is kept."
+            )
 
 
 def _call(root: Path, module: str, *arguments: str) -> int:
