@@ -25,9 +25,10 @@ from torch import Tensor, nn
 
 from tl1bench import neurons
 from tl1bench.compaction import compact
-from tl1bench.errors import ConfigError, Tl1benchError
+from tl1bench.errors import CompactionError, ConfigError, Tl1benchError
 from tl1bench.optimizers import ProximalOptimizer
 from tl1bench.training import checkpoint
+from tl1bench.training.anew import forget
 from tl1bench.training.around import at_each, own_random, seed_all
 from tl1bench.training.epochs import Epochs
 from tl1bench.training.method import Method, Start, plain_optimizer
@@ -178,7 +179,8 @@ class Walk:
         try:
             level = self._method.advance(self._left())
             length = plan.epochs * progress.iterations
-            with at_each(optimizer, length, lambda share: self._method.during(share)):
+            rising = at_each(optimizer, length, lambda share: self._method.during(share))
+            with self._method.training(), rising:
                 for epoch in range(plan.epochs):
                     self._epoch(self._model, optimizer, f"step {step}", epoch, shrinker)
             if self._left() <= plan.branch_below:
@@ -195,8 +197,13 @@ class Walk:
     def _branch(self, step: int, level: float, shrinker: Shrinker, iterations: int) -> Point:
         model = copy.deepcopy(self._model)
         optimizer = plain_optimizer(model, self._plan.lr)
-        optimizer.freeze_zeros()
         cutting = Shrinker(model, optimizer, self._inputs[0], shrinker.units)
+        if self._method.anew:
+            if shrinker.refused:
+                raise CompactionError(f"no smaller network can be drawn: {shrinker.refused}.")
+            self._begin_anew(model, optimizer, step)
+        else:
+            optimizer.freeze_zeros()
         self._anneal(model, optimizer, iterations, f"branch {step}", cutting)
         error = self._judged(model)
         with self._spending.on("proof"):
@@ -212,6 +219,14 @@ class Walk:
             architecture=report.architecture,
             network=small.model,
         )
+
+    def _begin_anew(self, model: nn.Module, optimizer: ProximalOptimizer, step: int) -> None:
+        """Train fresh weights as long as the path has trained its own."""
+        what = f"anew {step}"
+        seed_all(f"{self._seed} {what}")
+        forget(model)
+        for epoch in range(self._plan.dense_epochs + step * self._plan.epochs):
+            self._epoch(model, optimizer, what, epoch)
 
     def _anneal(
         self,
