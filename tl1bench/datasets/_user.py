@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,11 @@ import numpy as np
 
 from tl1bench import files
 from tl1bench.datasets._dataset import Array, Dataset, every_fifth
+from tl1bench.datasets._npz import MAX_BYTES, read_npz
 from tl1bench.errors import DataError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
+_MAX_COLUMNS = 100_000
 
 
 def read_user(name: str, path: Path, root: Path, label: str | None = None) -> Dataset:
@@ -33,10 +33,11 @@ def read_user(name: str, path: Path, root: Path, label: str | None = None) -> Da
     is missing, has changed since, or does not hold such a data set.
     """
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
+        content = files.read_bytes(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"data set '{name}': cannot read {path}: {error.strerror}; put the file there or "
+            f"data set '{name}': cannot read {path}: {reason}; put the file there or "
             f"correct datasets.{name}.path in params.yaml"
         ) from None
     digest_file = Path(root) / "digests" / f"{name}.sha256"
@@ -49,8 +50,9 @@ def read_user(name: str, path: Path, root: Path, label: str | None = None) -> Da
         )
     try:
         dataset = _parse(name, content, Path(path).suffix.lower(), label)
-    except ValueError as error:
-        raise DataError(f"data set '{name}': {path}: {error}") from None
+    except (ValueError, MemoryError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:500] or type(error).__name__
+        raise DataError(f"data set '{name}': {path}: {reason}") from None
     if recorded is None:
         try:
             files.write_text(digest_file, f"{digest}  {Path(path).name}\n")
@@ -114,22 +116,22 @@ def _parse(name: str, content: bytes, suffix: str, label: str | None) -> Dataset
 
 def _npz(content: bytes) -> dict[str, Array]:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array")
-            if missing := [key for key in _KEYS if key not in archive]:
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            return {key: archive[key] for key in _KEYS}
-    except (ValueError, TypeError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+        arrays = read_npz(content, _KEYS)
+    except ValueError as error:
         raise ValueError(
             f"no readable .npz ({error}); write it by np.savez({', '.join(_KEYS)}) with arrays of "
             "numbers or strings, not objects"
         ) from None
+    if missing := [key for key in _KEYS if key not in arrays]:
+        raise ValueError(f"no readable .npz (it lacks {', '.join(missing)})")
+    return arrays
 
 
 def _csv(content: bytes, label: str | None) -> dict[str, Array]:
     import pandas as pd
 
+    if content.split(b"\n", 1)[0].count(b",") > _MAX_COLUMNS:
+        raise ValueError(f"no readable CSV (more than {_MAX_COLUMNS:,} columns)")
     try:
         table = pd.read_csv(io.BytesIO(content), low_memory=False, skipinitialspace=True)
     except (ValueError, pd.errors.ParserError) as error:
