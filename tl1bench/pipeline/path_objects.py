@@ -136,7 +136,8 @@ def method(
     try:
         if settings.method != PENALISED:
             hyper = dict(settings.hyper)
-            if (of := hyper.get("of")) in others:
+            of = str(hyper.get("of", ""))
+            if of in others:
                 hyper["of"] = method(of, others[of], problem, {})
             return methods.load(settings.method, **hyper)
         return methods.load(

@@ -39,11 +39,9 @@ def run(config: Config) -> None:
             files.write_json(
                 draft / "problems" / f"{name}.json", _of_problem(config, name, problem)
             )
-        for name, method in config.methods.items():
-            files.write_json(
-                draft / "methods" / f"{name}.json",
-                {**_of_method(config, name), "skipped": skipped[name]},
-            )
+        for name, reason in skipped.items():
+            made = {**_of_method(config, name), "skipped": reason}
+            files.write_json(draft / "methods" / f"{name}.json", made)
 
 
 def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
