@@ -32,6 +32,7 @@ class Case:
     network: str
     options: dict[str, list[int]]
     lr: float
+    a: float
     mu: tuple[float, ...]
     groups: tuple[str, ...]
     layer_weights: tuple[float, ...]
@@ -41,14 +42,28 @@ class Case:
 
 CASES = {
     "mnist-lenet300": Case(
-        "mlp", {"hidden": [300, 100]}, 1.0, (0.5, 0.3, 0.1), ("outgoing",) * 3, (1.0,) * 3, 430,
-        {"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.0},
+        "mlp",
+        {"hidden": [300, 100]},
+        lr=1.0,
+        a=0.01,
+        mu=(0.5, 0.3, 0.1),
+        groups=("outgoing",) * 3,
+        layer_weights=(1.0,) * 3,
+        every=430,
+        limits={"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.0},
     ),
     "mnist-lenet5": Case(
-        "lenet5", {}, 0.5, (0.8, 0.8, 0.3, 0.3), ("incoming", "outgoing", "outgoing", "outgoing"),
-        (3.0, 2.0, 1.0, 1.0), 50, {"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.6},
+        "lenet5",
+        {},
+        lr=0.5,
+        a=0.1,
+        mu=(0.9, 0.9, 0.6, 0.8),
+        groups=("incoming", "outgoing", "outgoing", "outgoing"),
+        layer_weights=(10.0, 4.0, 1.2, 3.0),
+        every=50,
+        limits={"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.6},
     ),
-}  # fmt: skip
+}
 
 
 def data() -> tuple[Examples, Examples]:
@@ -105,10 +120,12 @@ def walk(case: Case, name: str, training: Examples, validation: Examples) -> Poi
     from tl1bench.training.plan import Plan
 
     model, inputs = network(case), (training.batch(torch.arange(4))[0],)
-    mixed = {"mu": case.mu} if name in ("sparse_group_lasso", "integrated_tl1") else {}
+    hyper: dict[str, object] = {"a": case.a} if "tl1" in name else {}
+    if name in ("sparse_group_lasso", "integrated_tl1"):
+        hyper["mu"] = case.mu
     return Walk(
         model,
-        Penalised(penalties.load(name, **mixed), layer_weights=case.layer_weights),
+        Penalised(penalties.load(name, **hyper), layer_weights=case.layer_weights),
         train_epoch=Epochs(training, batch=128, shift=1, every=case.every),
         evaluate=lambda model: error_pct(model, validation),
         example_inputs=inputs,
