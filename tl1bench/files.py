@@ -20,7 +20,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Works for a file and for a folder (make the folder at the yielded path). On an error nothing
     stays behind and the old `target` is untouched.
     """
-    target = Path(target)
+    # Written out, so that no folder is made for the sake of a `..` behind it.
+    target = Path(os.path.normpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     # Part of the name is enough: with all of it a long one would be too long for a folder.
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}.", dir=target.parent))

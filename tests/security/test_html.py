@@ -89,7 +89,7 @@ def test_the_section_of_a_profile_shows_names_as_text(what: str, tree, table, ev
     some = dataclasses.replace(
         every[0], title=name, note=name, header=(name,), rows=((name,),), bold=frozenset()
     )
-    evidence = dataclasses.replace(tree, command=name)
+    evidence = dataclasses.replace(tree.evidence, command=name)
     text = page.section(table, evidence, {"accuracy_size": name}, [some])
     found = harmless(text)
     assert found.text.count(name) >= 5

@@ -87,6 +87,7 @@ def test_settings_are_listed_without_their_markup(capsys: pytest.CaptureFixture[
     raw["problems"]["p"]["network"] = {"name": "mlp", "options": options}
     for method in raw["methods"].values():
         method.pop("lam_for", None)
+        method.pop("hyper_for", None)
     _listing.show(config.Config.model_validate(raw), {})
     told = capsys.readouterr().out
     assert "\x1b[2J" not in told
@@ -114,7 +115,8 @@ def test_progress_shows_names_and_no_more(
 def test_a_measurement_is_a_line_a_file_whatever_the_files_are_called() -> None:
     label = "net\x1b[2J.onnx\nsmall.onnx  1  1"
     numbers = ("first_us", "min_us", "p50_us", "p90_us", "p99_us", "ratio_p50", "ratio_low",
-               "ratio_high", "floor_us", "file_bytes", "uss_load_mib", "uss_run_mib")  # fmt: skip
+               "ratio_high", "floor_us", "file_bytes", "uss_load_mib", "uss_run_mib",
+               "added_load_mib", "added_peak_mib")  # fmt: skip
     row = {"model": label, "batch": 1, "threads": 1, **dict.fromkeys(numbers, np.float64(1))}
     table = pd.DataFrame([{**row, "conv_blocked": 0, "conv_total": 0}])
     protocol = {"provider": "cpu", "mode": "quick", "processes": 5, "baseline": label}

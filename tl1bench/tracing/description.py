@@ -17,6 +17,7 @@ from typing import Any
 
 from tl1bench.errors import CompactionError
 from tl1bench.files import parse_json
+from tl1bench.tracing import names
 
 MAX_CHARACTERS = 64 << 20
 MAX_NUMBERS = 1 << 27  # in a tensor that the graph makes out of nothing
@@ -31,7 +32,7 @@ _NAME = re.compile(r"(?!__)[A-Za-z_]\w{0,500}", re.ASCII)
 _TAKEN = frozenset({"self", "torch", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree"})
 _PATH = re.compile(r"(weight|tensor)_\d+")
 _DOTTED = re.compile(r"[^\"\\\x00-\x1f\x7f]{0,1000}")
-_DOTTED_KEYS = frozenset({"parameter_name", "buffer_name", "tensor_constant_name", "fqn"})
+_DOTTED_KEYS = frozenset({"parameter_name", "buffer_name", "tensor_constant_name"})
 _OBJECTS = frozenset({"script_obj_meta", "as_custom_obj", "as_operator", "as_graph"})
 _SYMBOL = re.compile(r"[su]\d+|zf\d+|zuf\d+")
 _FUNCTIONS = frozenset(
@@ -106,6 +107,10 @@ def _check_mapping(value: dict[str, Any], part: str) -> None:
         _check_name(name, part)
     if isinstance(value.get("arg"), dict) and _product(value["arg"]) > MAX_NUMBERS:
         raise CompactionError(f"the size {str(value['arg'])[:60]} in {part!r}")
+    tensors = value.get("config")
+    for tensor in tensors if isinstance(tensors, dict) else ():
+        if not names.is_tensor(tensor):
+            raise CompactionError(f"the name {tensor[:60]!r} in {part!r}")
     for key in value:
         if not _DOTTED.fullmatch(key):
             raise CompactionError(f"the name {key[:60]!r} in {part!r}")
@@ -126,7 +131,7 @@ def _check_text(key: str, value: str, part: str) -> None:
     """Look at a string that torch takes for more than a text."""
     if key in ("as_name", "forward_arg_names"):
         _check_name(value, part)
-    elif key in _DOTTED_KEYS and not _DOTTED.fullmatch(value):
+    elif key in _DOTTED_KEYS and value and not names.is_tensor(value):
         raise CompactionError(f"the name {value[:60]!r} in {part!r}")
     elif key == "path_name" and not _PATH.fullmatch(value):
         raise CompactionError(f"the tensor in {value[:60]!r} of {part!r}, which may be a pickle,")
@@ -134,6 +139,8 @@ def _check_text(key: str, value: str, part: str) -> None:
         raise CompactionError(f"the expression {value[:60]!r} in {part!r}")
     elif key in ("in_spec", "out_spec"):
         _check_structure(value, part)
+        for name in _keywords(value) if key == "in_spec" else ():
+            _check_name(name, part)
 
 
 def _check_target(target: Any, part: str) -> None:
@@ -167,6 +174,13 @@ def _check_structure(text: str, part: str) -> None:
             if kind not in _STRUCTURES or not plain:
                 raise CompactionError(f"the structure with {str(kind)[:60]} in {part!r}")
             waiting.append(value.get("children_spec"))
+
+
+def _keywords(text: str) -> list[str]:
+    """Return the names of inputs that are passed by name: arguments of what torch writes."""
+    inputs = json.loads(text)[1]["children_spec"]
+    context = inputs[1]["context"] if len(inputs) == 2 else None
+    return [str(n) for n in json.loads(context) or ()] if isinstance(context, str) else []
 
 
 def is_expression(text: str) -> bool:
