@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # The pipeline's commands say `python`: they must find the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint smoke bench bench-history bench-compare bench-site gate report readme data lock sanitize clean
+.PHONY: help repro test lint bandit audit smoke bench bench-history bench-compare bench-site gate report readme data lock sanitize clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-13s %s\n", $$1, $$2}'
@@ -36,6 +36,13 @@ lint: $(INSTALLED)  ## style, types, architecture, docstrings, and whether asv a
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.house
 	$(BIN)/asv check --python=same
+	$(MAKE) --no-print-directory bandit
+
+bandit: $(INSTALLED)  ## look for what could run a file's content (answers: docs/security.md)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive tl1bench tools benchmarks
+
+audit: $(INSTALLED)  ## ask for known holes in the pinned packages (needs the network)
+	$(BIN)/python -m tools.audit
 
 smoke: $(INSTALLED)  ## the whole pipeline on a small problem, in a temporary copy of this tree
 	$(BIN)/tl1bench run --profile smoke

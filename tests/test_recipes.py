@@ -12,7 +12,7 @@ from checkouts import ROOT, call, repro
 from tl1bench import results
 
 BLOCK = re.compile(r"^```(python|yaml) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-METHODS = ("dense", "integrated_tl1", "elastic_net", "nesterov")
+METHODS = ("dense", "magnitude", "integrated_tl1", "elastic_net", "nesterov")
 
 
 def merged(old: dict, new: dict) -> dict:
@@ -57,6 +57,7 @@ def tree(smoke: Path, tmp_path_factory) -> Path:
     shutil.copytree(smoke, copy)
     content = yaml.safe_load((copy / "params.yaml").read_text())
     del content["problems"]["digits-resnet"]
+    del content["methods"]["integrated_tl1"]["lam_for"]
     followed(copy)
     (copy / "params.yaml").write_text(yaml.safe_dump(merged(content, settings())))
     (copy / "data/blobs").mkdir(parents=True)
@@ -149,7 +150,8 @@ def test_all_of_them_run_through_the_pipeline(tree: Path) -> None:
     trained = {name.removeprefix("train@") for name in ran if name.startswith("train@")}
     new = ("digits-wide", "blobs-mlp", "parity-mlp")
     assert trained == {
-        *(f"digits-mlp-{method}" for method in ("elastic_net", "nesterov")),
+        # Its λs for the problem that was dropped went, too.
+        *(f"digits-mlp-{method}" for method in ("elastic_net", "nesterov", "integrated_tl1")),
         *(f"{problem}-{method}" for problem in new for method in METHODS),
     }
     reports = tree / "reports/smoke"

@@ -1,11 +1,20 @@
 """What can go wrong through no fault of the code: one sentence each, never a traceback."""
 
 
+def printable(text: str) -> str:
+    r"""Return `text` on one line; what a terminal would obey or hide is written as `\x1b`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class Tl1benchError(Exception):
     """Bad input or a bad surrounding; the message says what, where and how to mend it.
 
-    The command line prints the message alone and exits with status 2.
+    The command line prints the message alone and exits with status 2. Whatever names it quotes, it
+    is one line that a terminal shows and does not obey.
     """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(Tl1benchError):

@@ -1,4 +1,4 @@
-"""Progress bars with the time left, on a terminal only."""
+"""What a terminal is told: lines as they stand, and bars with the time left."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tl1bench.errors import printable
+
+
+def say(text: str) -> None:
+    """Print lines on standard output: names in them are no markup and move no cursor."""
+    lines = "\n".join(printable(line) for line in text.split("\n"))
+    Console(soft_wrap=True).print(lines, markup=False, highlight=False, emoji=False)
+
 
 def bar(*amount: ProgressColumn) -> Progress:
     """Return a bar on standard error that shows `amount` beside the time gone and left."""
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         *(amount or (TextColumn("{task.percentage:>3.0f} %"),)),
         TimeElapsedColumn(),
@@ -36,10 +44,11 @@ def bar(*amount: ProgressColumn) -> Progress:
 def steps(label: str) -> Iterator[Callable[[int, int, str], None]]:
     """Yield a function of (steps done, steps in all, what is done next) that moves a bar."""
     with bar() as progress:
-        task = progress.add_task(label, total=None)
+        task = progress.add_task(printable(label), total=None)
 
         def move(done: int, total: int, what: str) -> None:
-            progress.update(task, completed=done, total=total, description=f"{label}: {what}")
+            shown = printable(f"{label}: {what}")
+            progress.update(task, completed=done, total=total, description=shown)
 
         yield move
 
@@ -52,7 +61,7 @@ def amounts(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int | None
 
         def move(what: str, done: int, total: int | None) -> None:
             if what not in tasks:
-                tasks[what] = progress.add_task(what, total=total)
+                tasks[what] = progress.add_task(printable(what), total=total)
             progress.update(tasks[what], completed=done, total=total)
 
         yield move

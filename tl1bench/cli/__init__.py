@@ -5,13 +5,15 @@ Long because it holds one short function for each command, as typer wants them.
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl1bench.errors import Tl1benchError
+from tl1bench.errors import ConfigError, Tl1benchError, printable
 
 if TYPE_CHECKING:
     from tl1bench.config import Config
@@ -33,12 +35,38 @@ OnProblem = Annotated[
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one sentence and exit status 2."""
+    """Run the command line; bad input ends with one sentence and exit status 2.
+
+    Raises
+    ------
+    SystemExit
+        With the command's status.
+    """
     try:
+        _check_options(sys.argv[1:])
         app()
     except Tl1benchError as error:
-        sys.stderr.write(f"tl1bench: {error}\n")
-        raise SystemExit(2) from None
+        sentence = str(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name = os.fsdecode(error.filename2 or error.filename)
+        sentence = printable(f"{name} cannot be read or written: {error.strerror}.")
+    else:
+        return
+    sys.stderr.write(f"tl1bench: {sentence}\n")
+    raise SystemExit(2) from None
+
+
+def _check_options(arguments: Sequence[str]) -> None:
+    """Refuse what only looks like an option: typer would quote it to the terminal as it stands."""
+    for argument in arguments:
+        if argument == "--":
+            return
+        if argument.startswith("-") and not argument.partition("=")[0].isprintable():
+            raise ConfigError(
+                f"{argument} is no option; a file of this name is given as ./{argument}."
+            )
 
 
 def _load(params: Path) -> Config:
@@ -48,8 +76,6 @@ def _load(params: Path) -> Config:
 
 
 def _problem(config: Config, name: str | None) -> str:
-    from tl1bench.errors import ConfigError
-
     if name is None:
         raise ConfigError("Name a problem by --problem, or give files to work on.")
     if name not in config.problems:
@@ -81,7 +107,7 @@ def data(
         if name in config.datasets and config.datasets[name].path is not None:
             continue
         with progress.amounts(DownloadColumn()) as move:
-            say = (lambda line: None) if quiet else (lambda line: typer.echo(line))
+            say = (lambda line: None) if quiet else progress.say
             datasets.fetch(name, config.data, mirror, say=say, progress=move)
 
 
@@ -103,14 +129,20 @@ def check(params: Params = Path("params.yaml")) -> None:
 
 
 @app.command(hidden=True)
-def fingerprint(name: str, params: Params = Path("params.yaml")) -> None:
+def fingerprint(
+    dataset: Annotated[str, typer.Option(help="A data set of params.yaml.")],
+    params: Params = Path("params.yaml"),
+) -> None:
     """Verify a data set and write what it is (a pipeline stage)."""
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import data as stage
 
     config = _load(params)
+    if dataset not in config.datasets:
+        known = ", ".join(config.datasets)
+        raise ConfigError(f"There is no data set {dataset!r} in {params}: choose {known}.")
     with wall_time.stage(config.profile, "data"):
-        stage.run(config, name)
+        stage.run(config, dataset)
 
 
 @app.command(hidden=True)
@@ -157,7 +189,6 @@ def train(
     params: Params = Path("params.yaml"),
 ) -> None:
     """Train one problem and method, all seeds, resumably: along paths or λ by λ."""
-    from tl1bench.errors import ConfigError
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import train as stage
 
@@ -189,8 +220,6 @@ def compact(
     params: Params = Path("params.yaml"),
 ) -> None:
     """Remove every unit that provably cannot matter, and change nothing else."""
-    from tl1bench.errors import ConfigError
-
     if model is not None:
         if output is None:
             raise ConfigError("Say where the smaller network goes by --output small.onnx.")
@@ -213,8 +242,6 @@ def export(
     params: Params = Path("params.yaml"),
 ) -> None:
     """Write a network as one checked ONNX file."""
-    from tl1bench.errors import ConfigError
-
     if model is not None:
         if output is None:
             raise ConfigError("Say where the file goes by --output model.onnx.")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tl1bench import plugins
 from tl1bench.config import Config, Problem
+from tl1bench.errors import printable
 
 
 def show(config: Config, profiles: dict[str, Path]) -> None:
@@ -18,7 +20,7 @@ def show(config: Config, profiles: dict[str, Path]) -> None:
     for name, problem in config.problems.items():
         options = ", ".join(f"{k}={v}" for k, v in problem.network.options.items())
         network = f"{problem.network.name}({options})"
-        problems.add_row(name, problem.dataset, network, _length(problem))
+        _add(problems, name, problem.dataset, network, _length(problem))
     methods = Table("method", "of the folder", "penalty", "optimizer", "λ", title="Methods")
     for name, method in config.methods.items():
         lams = ", ".join(f"{lam:g}" for lam in method.lam)
@@ -27,18 +29,23 @@ def show(config: Config, profiles: dict[str, Path]) -> None:
             for problem, lams in method.lam_for.items()
         )
         what = (name, method.method, method.penalty, method.optimizer)
-        methods.add_row(*what, f"{lams}; {own}" if lams and own else lams or own or "found")
+        _add(methods, *what, f"{lams}; {own}" if lams and own else lams or own or "found")
     available = Table("may be named in params.yaml", "", title="Available")
-    available.add_row("data sets", ", ".join(n.replace("_", "-") for n in _names("datasets")))
-    available.add_row("networks", ", ".join([*_names("models"), "torchvision/<network>"]))
-    available.add_row("methods", ", ".join(_names("methods")))
-    available.add_row("penalties", ", ".join(_names("penalties")))
-    available.add_row("optimizers", ", ".join(_names("optimizers")))
+    _add(available, "data sets", ", ".join(n.replace("_", "-") for n in _names("datasets")))
+    _add(available, "networks", ", ".join([*_names("models"), "torchvision/<network>"]))
+    _add(available, "methods", ", ".join(_names("methods")))
+    _add(available, "penalties", ", ".join(_names("penalties")))
+    _add(available, "optimizers", ", ".join(_names("optimizers")))
     table = Table("profile", "parameters", title="Profiles")
     for name, path in profiles.items():
-        table.add_row(name, str(path))
+        _add(table, name, str(path))
     for part in (problems, methods, available, table):
         console.print(part)
+
+
+def _add(table: Table, *cells: str) -> None:
+    """Add a row of plain text: what params.yaml says is no markup."""
+    table.add_row(*(Text(printable(cell)) for cell in cells))
 
 
 def _length(problem: Problem) -> str:

@@ -7,9 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-
 from tl1bench.errors import ConfigError
+from tl1bench.progress import say
 
 
 def measure_sessions(
@@ -52,13 +51,10 @@ def measure_sessions(
         with figures.style():
             drawn = figure.picture(save)
         figures.save(drawn, save / layout.REPEATABILITY, ("png", "svg"))
-    console = Console()
-    console.print(table.to_string(index=False), markup=False, highlight=False)
-    console.print(
+    say(table.to_string(index=False))
+    say(
         f"{len(table)} sessions: p50 ratio {table['ratio_p50'].median():.4f}, spread "
-        f"{spread_pct(table):.2f} %; the interval covers 1 in {covered_pct(table):.0f} % of them.",
-        markup=False,
-        highlight=False,
+        f"{spread_pct(table):.2f} %; the interval covers 1 in {covered_pct(table):.0f} % of them."
     )
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from tl1bench.errors import ConfigError
+from tl1bench.progress import say
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,24 +60,20 @@ def compact_file(
     inputs, labels = (made_up(example), None) if data is None else _examples.read(data, example)
     tuned = tune(module, example) if tuning else None
     if tuned is not None:
-        _say(str(tuned))
+        say(str(tuned))
     small = compact(module, example) if tuned is None else tuned.compacted
     proof = prove(module, small, Adapters() if tuned is None else tuned.adapters, inputs)
     accuracies = None if labels is None else _accuracies(module, small, inputs, labels)
     _write(small, target, inputs if data is not None else None)
-    _say(str(small.report))
-    _say(f"Same function: {proof}.")
+    say(str(small.report))
+    say(f"Same function: {proof}.")
     if accuracies is not None:
-        _say(f"Accuracy: {accuracies[0]:.2f} % before, {accuracies[1]:.2f} % after.")
-    _say(f"Written: {target}")
+        say(f"Accuracy: {accuracies[0]:.2f} % before, {accuracies[1]:.2f} % after.")
+    say(f"Written: {target}")
     if page is not None:
         adapters = None if tuned is None else str(tuned.adapters)
         _write_page(page, source.name, module, small, str(proof), adapters)
-        _say(f"Written: {page}")
-
-
-def _say(line: str) -> None:
-    Console(soft_wrap=True).print(line, markup=False, highlight=False)
+        say(f"Written: {page}")
 
 
 def _write(small: Compacted, target: Path, inputs: Sequence[Tensor] | None) -> None:
@@ -142,7 +137,7 @@ def export_file(source: Path, target: Path) -> None:
 
     module, example = _read(source)
     report = export_onnx(module, example, target)
-    Console().print(f"Written: {target} (opset {report.opset})")
+    say(f"Written: {target} (opset {report.opset})")
 
 
 def measure_files(
@@ -154,7 +149,7 @@ def measure_files(
 
     with progress.steps("measure") as move:
         result = measure(list(models), batch, threads, mode, provider=provider, progress=move)
-    Console().print(str(result), markup=False, highlight=False)
+    say(str(result))
 
 
 def _read(source: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:

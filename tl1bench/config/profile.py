@@ -12,7 +12,7 @@ from tl1bench.config.data import Data
 from tl1bench.config.method import Method
 from tl1bench.config.problem import Problem
 from tl1bench.config.settings import Compact, Measure, Select
-from tl1bench.config.values import Frozen, Slug
+from tl1bench.config.values import Frozen, PlainPath, Slug, WayUp
 
 # The method that trains with a penalty, and the one that all others are held against.
 PENALISED, DENSE = "penalised", "dense"
@@ -21,8 +21,8 @@ PENALISED, DENSE = "penalised", "dense"
 class Config(Frozen):
     """One pipeline: which problems, methods, λs and seeds, and where its files lie."""
 
-    root: Path = Path()
-    params: Path = Path("params.yaml")
+    root: WayUp = Path()
+    params: PlainPath = Path("params.yaml")
     profile: Slug = "own"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     workers: int | Literal["auto"] = "auto"

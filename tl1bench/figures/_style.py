@@ -43,6 +43,8 @@ RC: dict[Any, Any] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
     "savefig.bbox": None,
+    # Names of problems and files may hold dollars: they are no formulas.
+    "text.parse_math": False,
     "text.usetex": False,
 }
 

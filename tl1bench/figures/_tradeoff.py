@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 
 from tl1bench import metrics
 from tl1bench.figures import _panels
 from tl1bench.figures._style import MUTED, looks
 from tl1bench.results import DENSE
 from tl1bench.results.evidence import Evidence
+
+# The one formula that we draw: in our style dollars are dollars.
+with mpl.rc_context({"text.parse_math": True}):
+    _ABOVE = MarkerStyle(r"$\uparrow$")
 
 ERROR = "test_error"
 
@@ -89,7 +95,7 @@ def _method(
             _whiskers(panel, p, size, look.color)
         panel.plot(
             *at,
-            marker=r"$\uparrow$" if above else look.marker,
+            marker=_ABOVE if above else look.marker,
             color=look.color,
             mfc=look.color if p["selected"] or above else "white",
             mew=0.5 if above else 1.2,

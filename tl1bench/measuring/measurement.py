@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
+from tl1bench.errors import printable
 from tl1bench.files import atomic_path
 from tl1bench.measuring.footprints import STATES, footprints
 from tl1bench.measuring.summaries import KEY, by_process, summarize
@@ -92,6 +93,7 @@ class Measurement:
 
     def __str__(self) -> str:
         shown = self.table.assign(
+            model=[printable(str(label)) for label in self.table["model"]],
             interval=[
                 f"{low:.3f}–{high:.3f}"
                 for low, high in zip(self.table["ratio_low"], self.table["ratio_high"], strict=True)
@@ -134,7 +136,7 @@ class Measurement:
         head = (
             f"{self.machine['cpu']}, onnxruntime {self.machine['versions']['onnxruntime']}, "
             f"{protocol['provider']}, {protocol['mode']} mode, {protocol['processes']} processes; "
-            f"ratios to {protocol['baseline']}"
+            f"ratios to {printable(str(protocol['baseline']))}"
         )
         if protocol["processes"] < 5:
             head += "\nFewer than the 5 processes that the protocol asks for."

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from tl1bench import config, files
+from tl1bench import config, files, progress
 from tl1bench.errors import Tl1benchError
 from tl1bench.pipeline import completing, wall_time
 from tl1bench.results import layout
@@ -70,11 +70,11 @@ def run(profile: str, root: Path, params: Path | None = None) -> int:
                 target = root / "build" / "smoke-report"
                 shutil.rmtree(target, ignore_errors=True)
                 shutil.copytree(copy / "reports", target)
-                Console().print(f"Report: {target / 'index.html'}")
+                progress.say(f"Report: {target / 'index.html'}")
         return status
     status = _repro(root, PROFILES[profile] if params is None else params)
     if status == 0:
-        Console().print(f"Report: {(root / 'reports' / 'index.html').resolve()}")
+        progress.say(f"Report: {(root / 'reports' / 'index.html').resolve()}")
     return status
 
 
@@ -93,19 +93,19 @@ def lay_out(root: Path, target: Path, params: Path) -> None:
     params
         The params.yaml that is laid over.
     """
-    listed = subprocess.run(
+    # git is whichever the user's own PATH finds, as in a shell.
+    listed = subprocess.run(  # nosec B607
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,
         check=True,
         capture_output=True,
-        text=True,
     )
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
         if (root / name).is_file() and not name.startswith(_OWN):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, target / name)
     shutil.copy2(params, target / "params.yaml")
-    subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
+    subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)  # nosec B607
 
 
 def _repro(root: Path, source: Path) -> int:

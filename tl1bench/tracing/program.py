@@ -19,7 +19,7 @@ import ast
 import io
 import json
 import os
-import pickle
+import pickle  # nosec B403
 import re
 import zipfile
 from collections.abc import Iterator
