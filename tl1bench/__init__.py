@@ -4,6 +4,7 @@ The flow goes one way: params.yaml → data → train → compact → export →
 
 * `penalties` hold value and proximal operator of each regulariser, one file each;
 * `ProximalSGD`, `ProximalAdam` and `RMDA` are torch optimisers that make exact zeros with them;
+* `check` says before training what of a network is penalised and what could leave it;
 * `path` makes a network sparser step by step, by a penalty or another of the `methods`, and returns
   a finished network for each step;
 * `compact` removes every neuron that provably cannot matter and changes nothing else;
@@ -33,6 +34,7 @@ _HOMES = {
     "RMDA": "tl1bench.optimizers",
     "Tl1benchError": "tl1bench.errors",
     "accuracy": "tl1bench.export",
+    "check": "tl1bench.optimizers",
     "compact": "tl1bench.compaction",
     "export_onnx": "tl1bench.export",
     "load_compacted": "tl1bench.compaction",
@@ -54,6 +56,7 @@ __all__ = [
     "ProximalSGD",
     "Tl1benchError",
     "accuracy",
+    "check",
     "compact",
     "datasets",
     "export_onnx",
@@ -81,7 +84,7 @@ if TYPE_CHECKING:
     from tl1bench.export import accuracy, export_onnx
     from tl1bench.measuring import measure
     from tl1bench.methods import path
-    from tl1bench.optimizers import RMDA, ProximalAdam, ProximalSGD
+    from tl1bench.optimizers import RMDA, ProximalAdam, ProximalSGD, check
     from tl1bench.tuning import tune
 
 

@@ -1,15 +1,16 @@
-"""Atomic writes: a file or folder is there whole or not at all."""
+"""Atomic writes: a file or folder is there whole or not at all; and reads that have a limit."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -48,6 +49,69 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: Any) -> None:
     """Write `value` as sorted, indented JSON; NaN is refused because JSON has none."""
     write_text(target, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+@contextmanager
+def opened(source: str | Path, most: int) -> Iterator[BinaryIO]:
+    """Yield an ordinary file of at most so many bytes, to be read.
+
+    Raises
+    ------
+    ValueError
+        It is larger, or a device, a pipe or a folder: reading it might never end.
+    OSError
+        It cannot be read.
+    """
+    with open(source, "rb", opener=_without_waiting) as stream:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("is no ordinary file")
+        if found.st_size > most:
+            raise ValueError(f"has {found.st_size:,} bytes, more than the {most:,} that are read")
+        yield stream
+
+
+def read_bytes(source: str | Path, most: int) -> bytes:
+    """Return the content of an ordinary file of at most so many bytes (errors: see `opened`)."""
+    with opened(source, most) as stream:
+        # Not `read(most)`: Python would take that much memory first.
+        return stream.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    # A pipe that nobody writes to would be waited for when it is opened.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def parse_json(text: str, most: int, values: int = 4_000_000) -> Any:
+    """Return what JSON from elsewhere holds.
+
+    Parameters
+    ----------
+    text
+        The JSON.
+    most
+        How many characters it may have.
+    values
+        How many values: a short one takes many times its length in memory.
+
+    Returns
+    -------
+    object
+        Dicts, lists, texts and numbers.
+
+    Raises
+    ------
+    ValueError
+        It is larger, nested too deeply, or no JSON.
+    """
+    count = text.count(",") + text.count("[") + text.count("{")
+    if len(text) > most or count > values:
+        raise ValueError(f"a description of {len(text):,} characters and {count:,} values")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("a description nested without end") from None
 
 
 def read_json(source: Path) -> Any:

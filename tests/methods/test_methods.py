@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from walking import evaluate, network, walk
+from walking import digits, evaluate, network, walk
 
 from tl1bench import methods, neurons, penalties
 from tl1bench.errors import ConfigError, MissingPackageError
@@ -19,16 +19,19 @@ from tl1bench.training.points import Points
 
 def made(name: str) -> Method:
     """Return the method as most call it; skip where its package is missing."""
-    options = {"penalty": penalties.load("l1")} if name == "penalised" else {}
+    options: dict = {
+        "penalised": {"penalty": penalties.load("l1")},
+        "small_dense": {"of": methods.load("random", unit="neuron")},
+    }
     try:
-        return methods.load(name, **options)
+        return methods.load(name, **options.get(name, {}))
     except MissingPackageError as error:
         pytest.skip(str(error))
 
 
 @cache
 def walked(name: str) -> Points:
-    return walk(made(name), growth=1.6)
+    return walk(made(name), growth=1.6, branch_below=1.0)
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -38,7 +41,7 @@ def test_every_step_has_fewer_weights(name: str) -> None:
     counts = [p.nonzero_weights for p in points]
     assert counts == sorted(set(counts), reverse=True)
     dense = sum(network().get_parameter(n).numel() for n in neurons.weight_layers(network()))
-    assert counts[0] < 0.75 * dense
+    assert counts[-1] < 0.75 * dense
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -65,13 +68,21 @@ def test_a_killed_path_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
         return evaluate(model)
 
     with pytest.raises(KeyboardInterrupt):
-        walk(made(name), growth=1.6, folder=tmp_path, evaluate=judge)
-    resumed = walk(made(name), growth=1.6, folder=tmp_path)
+        walk(made(name), growth=1.6, branch_below=1.0, folder=tmp_path, evaluate=judge)
+    resumed = walk(made(name), growth=1.6, branch_below=1.0, folder=tmp_path)
     assert len(resumed) == len(walked(name))
     for one, other in zip(walked(name), resumed, strict=True):
         assert one.level == other.level
         for p, q in zip(one.network.parameters(), other.network.parameters(), strict=True):
             assert torch.equal(p, q)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_nothing_stays_behind_in_the_network(name: str) -> None:
+    model = network()
+    walk(made(name), model, steps=1, branch_below=1e-6)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert torch.equal(model.train()(digits(0, 4).x), model.eval()(digits(0, 4).x))
 
 
 @pytest.mark.parametrize("name", methods.names())

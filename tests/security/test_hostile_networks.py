@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 import tl1bench as tl
 from tl1bench.compaction import archive
-from tl1bench.tracing import program
+from tl1bench.tracing import description, program
 
 NONE = {"tuple": []}, {"dict": {}}
 X = ["placeholder", "x", "x", *NONE]
@@ -222,7 +222,7 @@ def test_an_expression_that_is_code_is_refused(
     [SYMBOL, "s0", "2*s0 + 1", "FloorDiv(s0 - 1, 2)", "Mul(Integer(2), Symbol('s77'))", "u0 // 4"],
 )
 def test_arithmetic_of_sizes_is_no_code(good: str) -> None:
-    assert program.is_expression(good)
+    assert description.is_expression(good)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tl1bench import files
+from tl1bench.datasets._npz import MAX_BYTES, read_npz
 from tl1bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,12 +29,11 @@ def read(path: Path, like: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | Non
     import numpy as np
     import torch
 
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path} is not there: give a .npz file with an array x.")
     try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays: dict[str, Any] = {name: content[name] for name in content.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        arrays = read_npz(files.read_bytes(path, MAX_BYTES))
+    except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} is no .npz file of plain arrays ({reason}).") from error
     name = next((n for n in _INPUTS if n in arrays), None)

@@ -12,6 +12,7 @@ from tl1bench.progress import say
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.export import ExportedProgram
 
     from tl1bench.compaction import Compacted
 
@@ -169,14 +170,16 @@ def _read(source: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:
     example = program.example_inputs
     if example is None or example[1] or not all(isinstance(x, torch.Tensor) for x in example[0]):
         raise ConfigError(f"{source} lacks positional example inputs. {mend}")
+    if not example[0] or not all(x.dim() and len(x) for x in example[0]):
+        raise ConfigError(f"{source} lacks example inputs with a batch. {mend}")
     inputs = tuple(x if len(x) > 1 else torch.cat([x, x]) for x in example[0])
     if program.range_constraints:
-        return program.module(check_guards=False), inputs
+        return _module(program, source), inputs
     # Exported for one batch size alone: what was not computed from that size fits any other.
     batch = torch.export.Dim("batch")
     try:
         free = torch.export.export(
-            program.module(check_guards=False), inputs,
+            _module(program, source), inputs,
             dynamic_shapes=tuple({0: batch} for _ in inputs),
         )  # fmt: skip
     except Exception as error:
@@ -184,4 +187,12 @@ def _read(source: Path) -> tuple[nn.Module, tuple[Tensor, ...]]:
             f"{source} was exported for batches of {len(example[0][0])} alone: export it with "
             "dynamic_shapes=({0: torch.export.Dim('batch')},)."
         ) from error
-    return free.module(check_guards=False), inputs
+    return _module(free, source), inputs
+
+
+def _module(program: ExportedProgram, source: Path) -> nn.Module:
+    try:
+        return program.module(check_guards=False)
+    except Exception as error:  # a file from elsewhere may be wrong in whatever way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{source} holds no network that works ({reason[:200]}).") from error

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import fx, nn
 
 from tl1bench.errors import CompactionError
-from tl1bench.files import atomic_path
+from tl1bench.files import atomic_path, parse_json
 from tl1bench.tracing.writer import hold
 
 FORMAT = "tl1bench graph 1"
@@ -75,22 +75,16 @@ def read(path: Path) -> fx.GraphModule:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
         if described.get("format") != FORMAT:
             raise ValueError("another format")
-        learnt = set(_json(described["parameters"]))
+        learnt = set(parse_json(described["parameters"], MAX_TEXT))
         root = nn.Module()
         for name, tensor in tensors.items():
             _check_path(name)
             hold(root, name, tensor, name in learnt)
-        graph = _graph(_json(described["graph"]), tensors)
+        graph = _graph(parse_json(described["graph"], MAX_TEXT), tensors)
         return fx.GraphModule(root, graph, "Compacted").eval()
     except Exception as error:  # a file may be damaged in whatever way
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CompactionError(f"{path} is no compacted network ({reason[:200]}).") from error
-
-
-def _json(text: str) -> Any:
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"a description of {len(text)} characters")
-    return json.loads(text)
 
 
 def _check_name(name: Any) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from tl1bench.compaction import archive
 from tl1bench.compaction.decide import decide
 from tl1bench.compaction.report import Report, make_report
+from tl1bench.errors import CompactionError
 from tl1bench.files import atomic_path
 from tl1bench.tracing.analysis import Analysis, analyse
 from tl1bench.tracing.arguments import as_tuple
@@ -125,8 +126,14 @@ def load_compacted(path: str | Path) -> fx.GraphModule:
     if Path(path).suffix == ".safetensors":
         return archive.read(Path(path))
     program = load_program(path)
-    state = analyse(read(program), rule_of)
-    return write(state, decide(state) | True, False, None)[0]
+    try:
+        state = analyse(read(program), rule_of)
+        return write(state, decide(state) | True, False, None)[0]
+    except CompactionError as error:
+        raise CompactionError(f"{path}: {error}") from error
+    except Exception as error:  # a graph from elsewhere may be wrong in whatever way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CompactionError(f"{path} is no network that works ({reason[:200]}).") from error
 
 
 def compact_traced(traced: Traced, gather: float | None) -> tuple[fx.GraphModule, Report]:

@@ -121,6 +121,10 @@ class Config(Frozen):
                 )
         return self
 
+    def methods_on(self, problem: str) -> dict[str, Method]:
+        """Return all methods as they are tried on `problem`."""
+        return {name: method.on(problem) for name, method in self.methods.items()}
+
     @property
     def build(self) -> Path:
         """Folder of the intermediate files."""

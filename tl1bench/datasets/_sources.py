@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import lzma
 import urllib.request
 import warnings
 import zlib
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
+from tl1bench import files
 from tl1bench.datasets._recipe import (
     Altered,
     Piece,
@@ -22,25 +24,59 @@ from tl1bench.datasets._recipe import (
 )
 
 CONNECT_TIMEOUT_S = 10.0
+MAX_BYTES = 1 << 28
+"""Of a file and of what is unpacked from it: the largest here, CIFAR-10's archive, has 186 MB."""
 _BLOCK_BYTES = 1 << 20
 
 
-def gunzip(content: bytes) -> bytes:
-    """Unpack gzip as far as it goes: what a damaged file yields is caught by its digest."""
-    stream = zlib.decompressobj(wbits=31)
+def unpack(content: bytes, origin: str) -> bytes:
+    """Unpack gzip or xz as far as it goes: what a damaged file yields is caught by its digest.
+
+    Parameters
+    ----------
+    content
+        The packed bytes.
+    origin
+        Where they come from, for messages.
+
+    Returns
+    -------
+    bytes
+        The unpacked ones.
+
+    Raises
+    ------
+    Altered
+        There are more than `MAX_BYTES` of them.
+    """
+    xz = content.startswith(b"\xfd7zXZ\x00")
+    stream: Any = lzma.LZMADecompressor(memlimit=MAX_BYTES) if xz else zlib.decompressobj(31)
     unpacked = bytearray()
     try:
         for start in range(0, len(content), _BLOCK_BYTES):
-            unpacked += stream.decompress(content[start : start + _BLOCK_BYTES])
-    except zlib.error:
+            block = content[start : start + _BLOCK_BYTES]
+            while not stream.eof and (block or (xz and not stream.needs_input)):
+                unpacked += stream.decompress(block, _BLOCK_BYTES)
+                block = b"" if xz else stream.unconsumed_tail
+                if len(unpacked) > MAX_BYTES:
+                    raise Altered(f"{origin} unpacks to more than {MAX_BYTES:,} bytes")
+    except (zlib.error, lzma.LZMAError, EOFError):
         pass
     return bytes(unpacked)
 
 
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file; `Altered` where it is larger than any data set's, or none."""
+    try:
+        return files.read_bytes(path, MAX_BYTES)
+    except ValueError as error:
+        raise Altered(f"{path} {error}") from None
+
+
 def piece_of(path: Path) -> Piece:
     """Read a file, unpacked when its name ends in .gz."""
-    content = path.read_bytes()
-    return Piece(gunzip(content) if path.suffix == ".gz" else content, str(path))
+    content = content_of(path)
+    return Piece(unpack(content, str(path)) if path.suffix == ".gz" else content, str(path))
 
 
 def mirror_of(request: Request) -> Path:
@@ -73,6 +109,8 @@ def download(url: str, progress: Progress) -> bytes:
             total = int(reply.headers.get("Content-Length") or 0) or None
             while block := reply.read(_BLOCK_BYTES):
                 content += block
+                if len(content) > MAX_BYTES:
+                    raise OSError(f"more than {MAX_BYTES:,} bytes came")
                 progress(url.rsplit("/", 1)[-1], len(content), total)
     except http.client.HTTPException as error:
         raise OSError(f"{type(error).__name__}: {error}") from None
@@ -126,7 +164,7 @@ class Web(Source):
                 pieces = {}
                 for name in request.files:
                     url = f"{base}{name}.gz"
-                    pieces[name] = Piece(gunzip(download(url, request.progress)), url)
+                    pieces[name] = Piece(unpack(download(url, request.progress), url), url)
                 verify(pieces, request.files)
             except (OSError, Altered) as error:
                 reasons.append(f"{base}: {error}")

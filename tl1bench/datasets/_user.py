@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +10,13 @@ import numpy as np
 from tl1bench import files
 from tl1bench.datasets import _images
 from tl1bench.datasets._dataset import Array, Dataset, Raw
+from tl1bench.datasets._npz import MAX_BYTES, read_npz
 from tl1bench.datasets._options import Options
 from tl1bench.datasets._tables import read_frame, table
 from tl1bench.errors import DataError
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
+_MAX_COLUMNS = 100_000
 
 
 def read_user(
@@ -67,11 +66,12 @@ def read_user(
     options = Options(label=label) if options is None else options
     try:
         folder = Path(path).is_dir()
-        content = b"" if folder else Path(path).read_bytes()
+        content = b"" if folder else files.read_bytes(path, MAX_BYTES)
         digest = _images.digest(Path(path)) if folder else hashlib.sha256(content).hexdigest()
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(
-            f"data set '{name}': cannot read {path}: {error.strerror}; put the file there or "
+            f"data set '{name}': cannot read {path}: {reason}; put the file there or "
             f"correct datasets.{name}.path in params.yaml"
         ) from None
     digest_file = Path(root) / "digests" / f"{name}.sha256"
@@ -88,8 +88,9 @@ def read_user(
             dataset = _of_arrays(name, _npz(content))
         else:
             dataset = _of_table(name, content, Path(path).suffix.lower(), options)
-    except ValueError as error:
-        raise DataError(f"data set '{name}': {path}: {error}") from None
+    except (ValueError, MemoryError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:500] or type(error).__name__
+        raise DataError(f"data set '{name}': {path}: {reason}") from None
     if recorded is None:
         try:
             files.write_text(digest_file, f"{digest}  {Path(path).name}\n")
@@ -137,6 +138,9 @@ def _of_arrays(name: str, arrays: dict[str, Array], stratified: bool = False) ->
 
 def _of_table(name: str, content: bytes, suffix: str, options: Options) -> Dataset:
     """Return the data set in a table, not prepared yet; ValueError says what is wrong with it."""
+    first = content.split(b"\n", 1)[0]
+    if max(first.count(mark) for mark in (b",", b";", b"\t")) > _MAX_COLUMNS:
+        raise ValueError(f"no readable table (more than {_MAX_COLUMNS:,} columns)")
     found = table.read(read_frame(content, suffix, options.reading), options)
     test = found.test
     x_train, x_test, y_train, y_test = found.x[~test], found.x[test], found.y[~test], found.y[test]
@@ -174,17 +178,15 @@ def _check(x_train: Array, y_train: Array, x_test: Array, y_test: Array) -> Arra
 
 def _npz(content: bytes) -> dict[str, Array]:
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array")
-            if missing := [key for key in _KEYS if key not in archive]:
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            return {key: archive[key] for key in _KEYS}
-    except (ValueError, TypeError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+        arrays = read_npz(content, _KEYS)
+    except ValueError as error:
         raise ValueError(
             f"no readable .npz ({error}); write it by np.savez({', '.join(_KEYS)}) with arrays of "
             "numbers or strings, not objects"
         ) from None
+    if missing := [key for key in _KEYS if key not in arrays]:
+        raise ValueError(f"no readable .npz (it lacks {', '.join(missing)})")
+    return arrays
 
 
 def _features(key: str, x: Array) -> Array:

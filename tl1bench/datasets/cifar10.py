@@ -7,13 +7,11 @@ are pickles: they are checked against their official md5, read once, and kept as
 from __future__ import annotations
 
 import io
-import lzma
 import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -28,7 +26,15 @@ from tl1bench.datasets._recipe import (
     idx_digests,
     verify,
 )
-from tl1bench.datasets._sources import download, mirror_of, pick, piece_of, torchvision_dataset
+from tl1bench.datasets._sources import (
+    content_of,
+    download,
+    mirror_of,
+    pick,
+    piece_of,
+    torchvision_dataset,
+    unpack,
+)
 
 _FOLDER = "cifar-10-batches-py"
 _ARCHIVES = (f"{_FOLDER}.tar.xz", "cifar-10-python.tar.gz")
@@ -40,7 +46,6 @@ _BATCHES = {
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
-_BLOCK_BYTES = 1 << 20
 
 
 def _convert(batches: Mapping[str, Piece], request: Request) -> Mapping[str, Piece]:
@@ -56,24 +61,23 @@ def _convert(batches: Mapping[str, Piece], request: Request) -> Mapping[str, Pie
     }
 
 
-def _unpack(stream: IO[bytes], origin: str, progress: Progress) -> dict[str, Piece]:
-    """Read the batches out of a tar archive, as far as a damaged one goes."""
-    contents = {name: bytearray() for name in _BATCHES}
+def _unpack(packed: bytes, origin: str, progress: Progress) -> dict[str, Piece]:
+    """Read the batches out of a packed tar archive, as far as a damaged one goes."""
+    content = unpack(packed, origin)
+    found = dict.fromkeys(_BATCHES, b"")
     try:
-        with tarfile.open(fileobj=stream, mode="r:*") as archive:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
-                folder, _, name = member.name.rpartition("/")
-                if folder != _FOLDER or name not in contents or not member.isfile():
-                    continue
-                file = archive.extractfile(member)
-                while file and (block := file.read(_BLOCK_BYTES)):
-                    contents[name] += block
-                    progress(
-                        f"unpacking {Path(origin).name}", sum(map(len, contents.values())), None
-                    )
-    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error):
+                folder, _, batch = member.name.rpartition("/")
+                plain = member.isfile() and not member.issparse() and member.size < len(content)
+                if folder == _FOLDER and batch in found and plain:
+                    file = archive.extractfile(member)
+                    found[batch] = file.read() if file else b""
+                    done = sum(map(len, found.values()))
+                    progress(f"unpacking {Path(origin).name}", done, None)
+    except (tarfile.TarError, EOFError, ValueError, OverflowError):
         pass  # What is missing shows in the digests, which name the batch and both values.
-    return {name: Piece(bytes(part), f"{origin}:{name}") for name, part in contents.items()}
+    return {name: Piece(part, f"{origin}:{name}") for name, part in found.items()}
 
 
 @final
@@ -96,8 +100,8 @@ class _Mirror(Source):
             return _convert({name: piece_of(path) for name, path in paths.items()}, request)
         for archive in (mirror / name for name in _ARCHIVES):
             if archive.is_file():
-                with archive.open("rb") as stream:
-                    return _convert(_unpack(stream, str(archive), request.progress), request)
+                packed = content_of(archive)
+                return _convert(_unpack(packed, str(archive), request.progress), request)
         raise Unavailable(f"no {_FOLDER}, {' or '.join(_ARCHIVES)} in {mirror}")
 
 
@@ -115,7 +119,7 @@ class _Web(Source):
             content = download(url, request.progress)
         except OSError as error:
             raise Unavailable(f"{url}: {error}") from None
-        return _convert(_unpack(io.BytesIO(content), url, request.progress), request)
+        return _convert(_unpack(content, url, request.progress), request)
 
 
 RECIPE = Recipe(

@@ -17,6 +17,7 @@ from tl1bench.export.by_torch import by_torch
 from tl1bench.export.direct import write_graph
 from tl1bench.export.int8 import calibration_examples, quantised
 from tl1bench.files import write_bytes
+from tl1bench.runtime import onnx_file
 from tl1bench.tracing.agreement import ONNXRUNTIME
 from tl1bench.tracing.arguments import as_tuple
 from tl1bench.tracing.capture import trace
@@ -181,13 +182,18 @@ def accuracy(path: str | Path, x: Tensor | tuple[Tensor, ...], y: Tensor) -> flo
     Raises
     ------
     ExportError
-        When there is no such file, or onnxruntime cannot run it on `x`.
+        There is no such file, it asks for more than a network may, or cannot be run on `x`.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise ExportError(f"{path} is not there: write it by export_onnx.")
     inputs = as_tuple(x)
-    content = Path(path).read_bytes()
-    sources = [value.name for value in onnx.load_from_string(content).graph.input]
+    try:
+        model, content, beside = onnx_file.read(Path(path))
+    except (ValueError, OSError) as error:
+        raise ExportError(f"{path} {error}.") from error
+    if beside:
+        raise ExportError(f"{path} keeps weights in {beside[0].name}: save them inside the model.")
+    sources = [value.name for value in model.graph.input]
     if len(sources) != len(inputs) or len(inputs[0]) != len(y) or not len(y):
         raise ExportError(
             f"{path} takes {len(sources)} inputs, and every example needs a label; "

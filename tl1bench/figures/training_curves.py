@@ -1,6 +1,8 @@
-"""Validation error, training loss and non-zero weights while training."""
+"""Validation error, training loss and non-zero weights along paths, or while training."""
 
 from __future__ import annotations
+
+import math
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -10,7 +12,7 @@ from matplotlib.patches import Patch
 
 from tl1bench.figures import _panels
 from tl1bench.figures._style import FAINT, WIDTH, looks
-from tl1bench.results import first_selected
+from tl1bench.results import Run, first_selected
 from tl1bench.results.evidence import Evidence
 
 _QUANTITIES = {
@@ -23,7 +25,7 @@ _QUANTITIES = {
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     """Draw one row a problem; the shaded phase trains the surviving weights without penalty.
 
-    Reads `problem`, `method`, `step`, `seed`, `selected` and `weights_dense`.
+    Reads `problem`, `method`, `step`, `seed`, `selected`, `val_error_pct` and `weights_dense`.
     """
     count = len(evidence.problems)
     figure = Figure(figsize=(WIDTH, 1.75 * count + 0.5), layout="constrained")
@@ -50,11 +52,25 @@ def _curves(table: pd.DataFrame, problem: str, evidence: Evidence) -> dict[str, 
     for method in evidence.methods:
         found = first_selected(table, problem, method)
         if found is not None:
-            curve = evidence.history(found)
             rows = table[(table["problem"] == problem) & (table["method"] == method)]
+            curve = _path(rows, evidence, found)
+            if curve.empty:
+                curve = evidence.history(found)
             share = 100.0 * curve["nonzero_weights"] / rows["weights_dense"].iloc[0]
             curves[method] = curve.assign(nonzero_pct=share)
     return curves
+
+
+def _path(rows: pd.DataFrame, evidence: Evidence, run: Run) -> pd.DataFrame:
+    """Return a whole path as a curve; the error of a step is that of its branch."""
+    errors = rows[rows["seed"] == run.seed].set_index("step")["val_error_pct"]
+    course = evidence.course(run.problem, run.method, run.seed)
+    if course.empty:
+        return course
+    # Every loss may be missing: a method's own loop need not return one.
+    loss = course.get("train_loss", pd.Series(math.nan, course.index))
+    found = course["step"].map(errors)
+    return course.assign(val_error_pct=found, train_loss=loss, phase="train")
 
 
 def _panel(panel: Axes, curves: dict[str, pd.DataFrame], column: str, evidence: Evidence) -> None:
@@ -68,6 +84,9 @@ def _panel(panel: Axes, curves: dict[str, pd.DataFrame], column: str, evidence: 
     for method, curve in curves.items():
         look = looks(evidence.methods)[method]
         shown = curve[curve[column] > 0] if panel.get_yscale() == "log" else curve
+        if len(curve) == 1:  # the dense network of a path: a level, not a curve
+            panel.axhline(curve[column].iloc[0], color=look.color, lw=look.weight, ls="--")
+            continue
         panel.plot(shown["epoch"], shown[column], color=look.color, lw=look.weight)
     panel.margins(x=0.01)
 
@@ -90,9 +109,11 @@ def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     runs, problems = int(table["selected"].sum()), len(evidence.problems)
     return (
         "Validation error, training loss (without the penalty) and share of weights that are not "
-        "zero against epochs, for the selected operating point of each method, its first seed "
-        f"(of {runs} selected runs on {problems} problems). Shaded: the debias phase, "
-        "where there is one: the zero pattern is frozen, the survivors train without penalty. The "
-        "curve reads the first 1,000 validation examples; it jumps while channels die, and nothing "
-        "is selected there."
+        "zero against epochs, for the first seed of each method "
+        f"({runs} selected runs on {problems} problems). Of a path each step is shown: loss and "
+        "weights at its end, and the validation error of its branch, once there are branches; the "
+        "dashed line is the dense network's. Where each λ is trained by itself, the selected one: "
+        "shaded is the debias phase, where the zero pattern is frozen and the survivors train "
+        "without penalty; that curve reads the first 1,000 validation examples, and nothing is "
+        "selected there."
     )

@@ -79,3 +79,23 @@ def layered(tensor: Tensor, dim: int) -> Tensor | None:
         return None
     at = order.index(dim)
     return dense.view(math.prod(dense.shape[:at]), dense.shape[at], -1)
+
+
+def shard(t: Tensor) -> Tensor:
+    """Return the part of a sharded tensor that lies here, in its memory; `t` where it is whole."""
+    if type(t) in _KINDS or not torch.distributed.is_available():
+        return t
+    from torch.distributed.tensor import DTensor  # slow to import, and few have one
+
+    return t.to_local() if isinstance(t, DTensor) else t
+
+
+def summed(here: Tensor, t: Tensor) -> Tensor:
+    """Return the sum over all processes of what each found `here` in its shard of `t`."""
+    if shard(t) is t:
+        return here
+    from torch.distributed.tensor import DTensor, Partial, Replicate
+
+    assert isinstance(t, DTensor)
+    kinds = [Replicate() if p.is_replicate() else Partial() for p in t.placements]
+    return DTensor.from_local(here, t.device_mesh, kinds).full_tensor()

@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 
 from tl1bench.errors import MeasurementError
+from tl1bench.runtime import onnx_file
 
 BLOCKED_DOMAIN = "com.microsoft.nchwc"
 
@@ -35,18 +36,18 @@ def read_graph(path: str | Path) -> Graph:
     Raises
     ------
     MeasurementError
-        If there is no such file or it is not an ONNX model.
+        There is no such file, or it is more or less than an ONNX model (see `runtime.onnx_file`).
     """
     path = Path(path).resolve()
-    if not path.is_file():
+    if not path.exists():
         raise MeasurementError(f"{path} does not exist: write it with `tl1bench export`.")
     try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
-    except Exception as error:  # whatever the parser of the day raises
-        raise MeasurementError(f"{path} is not an ONNX file.") from error
-    if not model.graph.output:
-        raise MeasurementError(f"{path} is not an ONNX file with outputs.")
-    content = b"".join(file.read_bytes() for file in (path, *_weight_files(model, path)))
+        model, content, beside = onnx_file.read(path)
+        content += b"".join(file.read_bytes() for file in beside)
+    except ValueError as error:
+        raise MeasurementError(f"{path} {error}.") from error
+    except OSError as error:
+        raise MeasurementError(f"{path} cannot be read: {error.strerror}.") from error
     return Graph(
         path=path,
         inputs=tuple(_signature(value) for value in _inputs(model)),
@@ -104,17 +105,3 @@ def _conv_channels(model: Any) -> str:
     return "-".join(
         str(filters.get(node.input[1], "?")) for node in model.graph.node if node.op_type == "Conv"
     )
-
-
-def _weight_files(model: Any, path: Path) -> list[Path]:
-    names = {
-        entry.value
-        for tensor in model.graph.initializer
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    files = [path.parent / name for name in sorted(names)]
-    for file in files:
-        if not file.is_file():
-            raise MeasurementError(f"{path} keeps weights in {file}, which does not exist.")
-    return files

@@ -7,7 +7,8 @@ compaction removes.
 
 from tl1bench.neurons.anatomy import Anatomy
 from tl1bench.neurons.groups import Groups, TensorSlice, Units, make_groups
-from tl1bench.neurons.units import SIDES, groups, units, weight_layers
+from tl1bench.neurons.units import SIDES, groups, units
+from tl1bench.neurons.weights import weight_layers
 
 __all__ = [
     "SIDES",

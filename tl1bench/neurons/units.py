@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,32 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from tl1bench.neurons.groups import Groups, TensorSlice, Units, make_groups
+from tl1bench.neurons.weights import alone, layouts, weight_layers
 from tl1bench.tracing.analysis import Analysis, analyse
 from tl1bench.tracing.arguments import as_tuple
-from tl1bench.tracing.capture import trace
+from tl1bench.tracing.capture import bare, trace
 from tl1bench.tracing.channels import Ints
 from tl1bench.tracing.rules import rule_of
 from tl1bench.tracing.slots import Slot
 
 SIDES = ("outgoing", "incoming", "both", "as_coded")
-_LAYERS = (
-    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
-    nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
-)  # fmt: skip
-
-
-def weight_layers(model: nn.Module) -> tuple[str, ...]:
-    """Names of the penalised weights: those of convolution and linear layers, as registered.
-
-    Biases and normalisation parameters are never penalised.
-    """
-    found = [
-        (f"{name}.weight" if name else "weight", module.weight)
-        for name, module in model.named_modules()
-        if isinstance(module, _LAYERS)
-    ]
-    own = {name for name, _ in model.named_parameters()}
-    return tuple(name for name, _ in found if name in own)
 
 
 def units(model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> tuple[Units, ...]:
@@ -46,6 +29,7 @@ def units(model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> tupl
     CompactionError
         When the model cannot be traced.
     """
+    model = bare(model)
     state = _analyse(model, example_inputs)
     classes = state.channels.classes()
     named = {name for name, _ in [*model.named_parameters(), *model.named_buffers()]}
@@ -69,14 +53,16 @@ def groups(
     model: nn.Module,
     example_inputs: Tensor | tuple[Tensor, ...],
     side: str | Sequence[str] = "outgoing",
+    weights: Sequence[str] | None = None,
 ) -> tuple[Groups, ...]:
     """Return the groups of weights that a group penalty acts on, in the order of weight layers.
 
     `side`: "outgoing" (all weights that leave one unit), "incoming" (all that enter one unit),
     "both" (each weight is in two groups), "as_coded" (every input position by itself: the vector
-    over outputs), or a list with one side for each of `weight_layers(model)`. A unit whose weights
+    over outputs), or a list with one side for each of the `weights`. A unit whose weights
     live in several layers has their union as its group. With a one-sided choice every element of
-    every weight is in exactly one group.
+    every weight is in exactly one group. A layer that the analysis does not reach is seen by
+    itself: a recurrent unit over its gates, a head of attention, a column of an embedding.
 
     Parameters
     ----------
@@ -86,6 +72,8 @@ def groups(
         Inputs with a batch in their first dimension.
     side
         See above.
+    weights
+        Names of the weights that are to be grouped; those of `weight_layers(model)` by default.
 
     Returns
     -------
@@ -99,7 +87,8 @@ def groups(
     ValueError
         When `side` is unknown or its length is wrong.
     """
-    names = weight_layers(model)
+    model = bare(model)
+    names = weight_layers(model) if weights is None else tuple(weights)
     sides = [side] * len(names) if isinstance(side, str) else list(side)
     if len(sides) != len(names) or not set(sides) <= set(SIDES):
         raise ValueError(f"side must be one of {SIDES}, or one for each of {len(names)} layers.")
@@ -120,22 +109,10 @@ def groups(
         for _, parts in _families(chosen, classes):
             slices = [_piece(state, slot, index) for slot, index in parts]
             blocks.append((min(place[s.tensor] for s in slices), slices))
-    for name, own in zip(names, sides, strict=True):
-        blocks += [(place[name], [piece]) for piece in _alone(name, own, shapes[name], covered)]
+    for slices in alone(names, sides, shapes, layouts(model), covered):
+        blocks.append((min(place[s.tensor] for s in slices), slices))
     blocks.sort(key=lambda block: block[0])
     return tuple(make_groups(layer, len(names), slices, shapes) for layer, slices in blocks)
-
-
-def _alone(
-    name: str, side: str, shape: torch.Size, covered: set[tuple[str, str]]
-) -> Iterable[TensorSlice]:
-    """Yield groups of a layer by itself: `as_coded`, or a layer that the analysis did not reach."""
-    if side == "as_coded":
-        yield TensorSlice(name, 1, torch.arange(shape[1:].numel())[:, None], flat=True)
-        return
-    for wanted, dim in (("outgoing", 1), ("incoming", 0)):
-        if side in (wanted, "both") and (name, wanted) not in covered:
-            yield TensorSlice(name, dim, torch.arange(shape[dim])[:, None])
 
 
 def _analyse(model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> Analysis:

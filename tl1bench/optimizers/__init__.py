@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from tl1bench import plugins
 from tl1bench.optimizers._base import ProximalOptimizer
+from tl1bench.optimizers._check import Check, check
 from tl1bench.optimizers.proximal_adam import ProximalAdam
 from tl1bench.optimizers.proximal_sgd import ProximalSGD
 from tl1bench.optimizers.rmda import RMDA
 
-__all__ = ["RMDA", "ProximalAdam", "ProximalOptimizer", "ProximalSGD", "kind", "names"]
+__all__ = [
+    "RMDA",
+    "Check",
+    "ProximalAdam",
+    "ProximalOptimizer",
+    "ProximalSGD",
+    "check",
+    "kind",
+    "names",
+]
 
 
 def names() -> tuple[str, ...]:

@@ -2,27 +2,42 @@
 
 A step is a gradient step of the loss (plus weight decay), then the prox of the penalty on the
 penalised weights, layer by layer and part by part, at the current learning rate.
+
+Long because the whole contract with torch's optimisers stands in one class.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch._compile import _disable_dynamo
 
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
+from tl1bench.optimizers import _table
+from tl1bench.optimizers._given import (
+    Given,
+    Inputs,
+    Parameters,
+    ParamGroups,
+    Penalise,
+    Sides,
+    by_themselves,
+    listed,
+    named_of,
+    whole_weights,
+)
 from tl1bench.optimizers._places import GroupPlace, Operation, key_of, places
 from tl1bench.penalties import Penalty
 from tl1bench.penalties._base import Step
 
-Sides: TypeAlias = str | Sequence[str] | Sequence[neurons.Groups]
-Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
-Parameters: TypeAlias = nn.Module | Iterable[Tensor] | Iterable[dict[str, Any]]
+__all__ = ["Inputs", "ParamGroups", "Parameters", "Penalise", "ProximalOptimizer", "Sides"]
 
 
 class ProximalOptimizer(torch.optim.Optimizer, ABC):
@@ -31,15 +46,17 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
     Parameters
     ----------
     model
-        A network: all its trainable parameters are optimised, convolution and linear weights are
-        penalised. Or parameters (or param_groups) alone: those with two or more axes are
-        penalised, by an elementwise penalty.
+        A network: all its parameters are optimised, the weights of its convolution, linear,
+        recurrent, attention and embedding layers are penalised. Or parameters, pairs of a name and
+        a parameter, or param_groups alone: those with two or more axes are penalised, and each has
+        its own columns or rows as groups.
     penalty
         See `tl1bench.penalties`.
     lr, momentum
         η, whose current value the prox uses, so schedulers move the threshold too; m in [0, 1).
     example_inputs
-        What the network is traced with to find its groups; not needed for elementwise penalties.
+        What the network is traced with to find its groups; elementwise penalties and parameters
+        without a network need none.
     groups
         Side from which neurons are seen: "outgoing", "incoming", "both", "as_coded", or one for
         each weight layer; or the groups, found before. With "both", a penalty that does not split
@@ -48,22 +65,35 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         c_l, one for each weight layer; 1 by default.
     weight_decay
         ℓ2 coefficient added to the gradient of every parameter.
+    penalise
+        Which parameters are penalised instead: names, with * and ? as in a shell, or a function of
+        name and parameter. `table` says what became of each.
+    param_groups
+        The network's parameters in groups with rates of their own; what is in none is not trained.
     own
         What an optimiser keeps in its `param_groups` besides.
 
     Raises
     ------
     ConfigError
-        A value is out of range, a list too long or short, or there is nothing to trace.
+        A value is out of range, a list too long or short, a name unknown, there is nothing to
+        trace, or groups of weights are asked for where weights are sharded.
 
     Notes
     -----
+    Parameters without a gradient rest, so that layers can be unfrozen at any time.
     Zero means exactly 0.0. The ramp, the frozen flag and the original group sizes live in
     `param_groups`, so that `state_dict` resumes bit for bit.
     """
 
-    metric = False
+    metric: ClassVar[bool] = False
     """Whether steps differ from weight to weight."""
+
+    kept: ClassVar[tuple[str, ...]] = (
+        "penalty", "layer_weights", "groups", "needs_groups",
+        "_layers", "_named", "_penalised", "_reasons", "_side",
+    )  # fmt: skip
+    """What of an optimiser a copy of it needs besides torch's own; subclasses add theirs."""
 
     def __init__(
         self,
@@ -75,11 +105,15 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         groups: Sides = "outgoing",
         layer_weights: Sequence[float] | None = None,
         weight_decay: float = 0.0,
+        *,
+        penalise: Penalise | None = None,
+        param_groups: ParamGroups | None = None,
         own: Mapping[str, Any] | None = None,
     ) -> None:
         _check_numbers(lr, momentum, weight_decay)
+        given = Given.read(model, penalise, param_groups)
         self.penalty = penalty
-        trained, self._penalised = _split(model)
+        self._named, self._penalised, self._reasons = given.named, given.penalised, given.reasons
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -88,16 +122,25 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
             "frozen": False,
             "members": {},
         }
-        super().__init__(trained, {**defaults, **(own or {})})
+        self._complete = False
+        super().__init__(given.trained, {**defaults, **(own or {})})
+        self._complete = True
+        self.layer_weights = _layer_weights(layer_weights, len(self._penalised))
+        self._layer()
+        self._side = groups if groups in neurons.SIDES else "outgoing"
+        self.regroup(given.groups(example_inputs, groups, penalty) if self.needs_groups else ())
+        if penalty.lam > 0:
+            given.warn()
+
+    def _layer(self) -> None:
+        """Give each penalised weight the penalty of its layer."""
         count = len(self._penalised)
-        self.layer_weights = _layer_weights(layer_weights, count)
-        self._layers = [penalty.at_layer(i, count) for i in range(count)]
+        self._layers = [self.penalty.at_layer(i, count) for i in range(count)]
         parts = [part for layer in self._layers for part in layer.composition()]
         if self.metric:
             for part in parts:
                 part.check_diagonal()
         self.needs_groups = any(not part.elementwise for part in parts)
-        self.regroup(_found_groups(model, example_inputs, groups) if self.needs_groups else ())
 
     def regroup(self, groups: Sequence[neurons.Groups]) -> None:
         """Take the groups of a network whose parameters (and state) were sliced in place.
@@ -133,9 +176,11 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         """Start debiasing: zeros of penalised weights stay zero, the penalty acts no more."""
         for group in self.param_groups:
             group["frozen"] = True
-        for p in self._penalised.values():
-            if p.requires_grad:
-                self.state[p]["mask"] = (p != 0).to(p.dtype)
+        self._mask(self._penalised)
+
+    def _mask(self, weights: Mapping[str, Tensor]) -> None:
+        for p in weights.values():
+            self.state[p]["mask"] = (p != 0).to(p.dtype)
 
     @torch.no_grad()
     def penalty_value(self) -> Tensor:
@@ -152,24 +197,92 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.no_grad():
-            self._step()
+        self._advance()
         return loss
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    @_disable_dynamo  # a compiled loop steps as any other: what C does cannot be traced
+    def _advance(self) -> None:
+        with torch.no_grad():
+            self._step()
+
+    def table(self) -> tuple[_table.Row, ...]:
+        """Return for each parameter how it is penalised and in which groups, or why it is not."""
+        layers = zip(self._penalised, self._layers, self.layer_weights, strict=True)
+        return _table.rows(
+            self._named, {n: (p, c) for n, p, c in layers}, self.groups, self._reasons
+        )
+
+    def __repr__(self) -> str:
+        """Return torch's lines and the table."""
+        return f"{super().__repr__()}\n{_table.printed(self.table())}"
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Take in parameters later: those with two or more axes are penalised, as layers behind.
+
+        Their groups are their own columns or rows.
+
+        Raises
+        ------
+        ConfigError
+            A name is taken, or groups of weights are asked for where weights are sharded.
+        """
+        if not self._complete:
+            super().add_param_group(param_group)
+            return
+        group = listed([param_group])[0]
+        named = named_of([group], first=len(self._named))
+        if not named.keys().isdisjoint(self._named):
+            raise ConfigError(f"there is a parameter {min(named.keys() & self._named)} already.")
+        if "param_names" not in self.param_groups[0]:
+            group["params"] = list(named.values())
+        first = self.param_groups[0]
+        super().add_param_group(
+            {"lam_scale": first["lam_scale"], "frozen": first["frozen"], **group}
+        )
+        weights = {name: p for name, p in named.items() if p.dim() > 1}
+        self._named |= named
+        self._reasons |= {name: "a vector" for name in named if name not in weights}
+        start = len(self._penalised)
+        self._penalised |= weights
+        self.layer_weights += (1.0,) * len(weights)
+        self._layer()
+        if self.frozen:
+            self._mask(weights)
+        if self.needs_groups:
+            whole_weights(weights, self.penalty)
+            blocks = by_themselves(weights, self._side)
+            blocks = tuple(dataclasses.replace(b, layer=b.layer + start) for b in blocks)
+            original = first["members"]
+            original |= {key_of(block): [block.members] for block in blocks}
+            self.regroup((*self.groups, *blocks))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in self.kept}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a state; the groups keep the sizes that they had in its network."""
-        super().load_state_dict(state_dict)
+        super().__setstate__(state)
+        self._complete = True
         self._bind()
 
     @abstractmethod
     def _step(self) -> None:
         """Move the parameters along the loss and call `_regularise`."""
 
+    @staticmethod
+    def _moving(group: Mapping[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the parameters of a group that have a gradient, and the gradients."""
+        params = [p for p in group["params"] if p.grad is not None]
+        grads = [p.grad if p.grad.layout is torch.strided else p.grad.to_dense() for p in params]
+        return params, grads
+
     def _regularise(self, tensors: Mapping[str, Tensor], steps: Mapping[str, Step]) -> None:
         """Apply the prox, or the frozen pattern, to `tensors` in place; both are complete."""
         if self.frozen:
-            held = {n: self.state[p]["mask"] for n, p in self._penalised.items() if p.requires_grad}
-            torch._foreach_mul_([tensors[n] for n in held], list(held.values()))
+            masks = {n: self.state.get(p, {}).get("mask") for n, p in self._penalised.items()}
+            held = {n: mask for n, mask in masks.items() if mask is not None}
+            if held:
+                torch._foreach_mul_([tensors[n] for n in held], list(held.values()))
             return
         for part, factor, place in self._current(self.lam_scale):
             if part.lam * factor > 0:
@@ -217,34 +330,3 @@ def _layer_weights(given: Sequence[float] | None, count: int) -> tuple[float, ..
             "one for each weight layer."
         )
     return weights
-
-
-def _split(model: Parameters) -> tuple[list[Any], dict[str, nn.Parameter]]:
-    """Return what torch's optimiser takes, and the penalised weights by name in layer order."""
-    if isinstance(model, nn.Module):
-        named = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        return list(named.values()), {
-            n: model.get_parameter(n) for n in neurons.weight_layers(model)
-        }
-    given: list[Any] = list(model)
-    flat: list[Any] = [p for g in given for p in (g["params"] if isinstance(g, dict) else [g])]
-    return given, {str(i): p for i, p in enumerate(flat) if p.dim() >= 2}
-
-
-def _found_groups(
-    model: Parameters, example_inputs: Inputs | None, groups: Sides
-) -> tuple[neurons.Groups, ...]:
-    """Return the groups as given, else those of the traced network seen from the sides given."""
-    given = tuple(block for block in groups if isinstance(block, neurons.Groups))
-    if not isinstance(model, nn.Module) or (example_inputs is None and not given):
-        raise ConfigError(
-            "this penalty acts on groups of weights: give the optimizer the network "
-            "itself and example_inputs=x to find them with."
-        )
-    if given or example_inputs is None:
-        return given
-    sides: Any = groups
-    try:
-        return neurons.groups(model, example_inputs, sides)
-    except ValueError as error:
-        raise ConfigError(f"groups is {sides!r}: {error}") from error

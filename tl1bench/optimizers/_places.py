@@ -2,6 +2,8 @@
 
 No penalty is known by name here: each offers its own prox in place, and says by `fuses` with which
 other one it can act in one pass.
+
+Long because the three kinds of place share their conventions, and fusing needs all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from tl1bench.errors import ConfigError
 from tl1bench.kernels import group_lasso
+from tl1bench.kernels.memory import shard, summed
 from tl1bench.neurons import Groups
 from tl1bench.neurons.parts import SlicePart, rows_of
 from tl1bench.penalties import Elementwise, Penalty, Radial
@@ -52,22 +56,40 @@ class GroupPlace:
     ) -> None:
         """Apply the prox of `penalty` with the named steps times `factor`, in place."""
         scale = penalty.scale_for(self.members)
-        step = steps[self.names[0]]
-        if not isinstance(step, Tensor):
-            if step == 0 or self._by_kernel(penalty, tensors, step, factor):
+        step: Step
+        one = self.one_step(steps)
+        if one is not None:
+            if one == 0 or self._by_kernel(penalty, tensors, one, factor):
                 return
             if isinstance(penalty, Radial):
-                shorter = self.factors(penalty, tensors, step * factor)
+                shorter = self.factors(penalty, tensors, one * factor)
                 for part, name in zip(self.parts, self.names, strict=True):
                     part.scale_(tensors[name], shorter)
                 return
+            step = one
         else:
-            each = {n: s for n, s in steps.items() if isinstance(s, Tensor)}
+            self._check_metric(penalty)
+            each = {n: _spread(steps[n], tensors[n]) for n in self.names}
             if self._by_kernel(penalty, tensors, each, factor):
                 return
             step = self.groups.gather(each)
         z = self.groups.gather(tensors)
         self.groups.scatter_(tensors, penalty.prox(z, step * factor, scale))
+
+    def one_step(self, steps: Steps) -> float | None:
+        """Return the step that all parts have; None where steps differ."""
+        first = steps[self.names[0]]
+        if isinstance(first, Tensor) or any(steps[name] != first for name in self.names[1:]):
+            return None
+        return first
+
+    def _check_metric(self, penalty: Penalty) -> None:
+        if not penalty.diagonal:
+            raise ConfigError(
+                f"{', '.join(dict.fromkeys(self.names))} share groups but not their learning rate "
+                f"(0 without a gradient): {penalty.public_name} has no proximal operator in a "
+                "diagonal metric; give them one rate, or take group_lasso."
+            )
 
     def _by_kernel(
         self,
@@ -128,12 +150,16 @@ class TensorPlace:
     ) -> None:
         """Apply the prox of elementwise `penalty` with the named steps times `factor`."""
         step = steps[self.name]
-        if isinstance(step, Tensor) or step > 0:
-            penalty.prox_(tensors[self.name], step, factor)
+        if isinstance(step, Tensor):
+            penalty.prox_(shard(tensors[self.name]), shard(step), factor)
+        elif step > 0:
+            penalty.prox_(shard(tensors[self.name]), step, factor)
 
     def value(self, penalty: Penalty, tensors: Mapping[str, Tensor]) -> Tensor:
         """Return the value of `penalty` on all elements."""
-        return penalty.value(tensors[self.name].reshape(1, -1)).sum()
+        w = tensors[self.name]
+        here = penalty.value(shard(w).reshape(1, -1)).sum()
+        return summed(here, w)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +193,8 @@ class FusedPlace:
     def _in_one_pass(
         self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
     ) -> bool:
-        parts, step = self.groups.parts, steps[self.groups.names[0]]
-        if isinstance(step, Tensor) or step == 0 or not isinstance(penalty, Radial):
+        parts, step = self.groups.parts, self.groups.one_step(steps)
+        if not step or not isinstance(penalty, Radial):
             return False
         packed = [element.packed(steps[w.name], factor) for w, element in self._weights()]
         if not all(packed):
@@ -187,6 +213,11 @@ class FusedPlace:
                 part.scale_(tensors[place.name], shorter)
                 place.prox_(element, tensors, steps, factor)
         return True
+
+
+def _spread(step: Step, tensor: Tensor) -> Tensor:
+    """Return a step for each weight, laid out as they are."""
+    return step if isinstance(step, Tensor) else torch.full_like(tensor, step)
 
 
 Place: TypeAlias = GroupPlace | TensorPlace | FusedPlace

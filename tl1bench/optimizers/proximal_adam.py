@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers._base import Inputs, Parameters, ProximalOptimizer, Sides
+from tl1bench.optimizers._base import (
+    Inputs,
+    Parameters,
+    ParamGroups,
+    Penalise,
+    ProximalOptimizer,
+    Sides,
+)
 from tl1bench.penalties import Penalty
 from tl1bench.penalties._base import Step
 
@@ -52,6 +59,9 @@ class ProximalAdam(ProximalOptimizer):
         weight_decay: float = 0.0,
         beta2: float = 0.999,
         eps: float = 1e-8,
+        *,
+        penalise: Penalise | None = None,
+        param_groups: ParamGroups | None = None,
     ) -> None:
         if not 0 <= beta2 < 1:
             raise ConfigError(f"beta2 is {beta2!r}; give a number in [0, 1).")
@@ -66,17 +76,19 @@ class ProximalAdam(ProximalOptimizer):
             groups=groups,
             layer_weights=layer_weights,
             weight_decay=weight_decay,
+            penalise=penalise,
+            param_groups=param_groups,
             own={"beta2": beta2, "eps": eps, "taken": 0},
         )
 
     def _step(self) -> None:
         steps: dict[Tensor, Step] = {}
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
+            params, grads = self._moving(group)
             if not params:
                 continue
             group["taken"] += 1
-            first, second = self._moments(params, group)
+            first, second = self._moments(params, grads, group)
             spread = torch._foreach_sqrt(second)
             torch._foreach_div_(spread, (1 - group["beta2"] ** group["taken"]) ** 0.5)
             torch._foreach_add_(spread, group["eps"])
@@ -91,10 +103,9 @@ class ProximalAdam(ProximalOptimizer):
         self._regularise(self._penalised, moved)
 
     def _moments(
-        self, params: list[Tensor], group: dict[str, Any]
+        self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return both moment estimates, with the gradients taken in."""
-        grads = [p.grad for p in params if p.grad is not None]
         if group["weight_decay"]:
             grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
         for p in params:

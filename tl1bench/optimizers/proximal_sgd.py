@@ -9,7 +9,14 @@ from torch import Tensor
 
 from tl1bench.errors import ConfigError
 from tl1bench.kernels import momentum as in_one_pass
-from tl1bench.optimizers._base import Inputs, Parameters, ProximalOptimizer, Sides
+from tl1bench.optimizers._base import (
+    Inputs,
+    Parameters,
+    ParamGroups,
+    Penalise,
+    ProximalOptimizer,
+    Sides,
+)
 from tl1bench.penalties import Penalty
 
 FORMS = ("averaged", "heavy_ball")
@@ -40,6 +47,8 @@ class ProximalSGD(ProximalOptimizer):
     Source: Ma et al., Neural Networks 119 (2019), for m = 0.
     """
 
+    kept = (*ProximalOptimizer.kept, "averaged")
+
     def __init__(
         self,
         model: Parameters,
@@ -51,6 +60,9 @@ class ProximalSGD(ProximalOptimizer):
         layer_weights: Sequence[float] | None = None,
         weight_decay: float = 0.0,
         momentum_form: str = "averaged",
+        *,
+        penalise: Penalise | None = None,
+        param_groups: ParamGroups | None = None,
     ) -> None:
         if momentum_form not in FORMS:
             raise ConfigError(
@@ -66,14 +78,15 @@ class ProximalSGD(ProximalOptimizer):
             groups=groups,
             layer_weights=layer_weights,
             weight_decay=weight_decay,
+            penalise=penalise,
+            param_groups=param_groups,
         )
 
     def _step(self) -> None:
         rates: dict[Tensor, float] = {}
         for group in self.param_groups:
             lr, m, decay = float(group["lr"]), group["momentum"], group["weight_decay"]
-            params = [p for p in group["params"] if p.grad is not None]
-            moves = [p.grad for p in params]
+            params, moves = self._moving(group)
             if not params:
                 continue
             rates |= dict.fromkeys(params, lr if self.averaged else lr / (1 - m))

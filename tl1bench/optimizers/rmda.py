@@ -8,7 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tl1bench.optimizers._base import Inputs, Parameters, ProximalOptimizer, Sides
+from tl1bench.optimizers._base import (
+    Inputs,
+    Parameters,
+    ParamGroups,
+    Penalise,
+    ProximalOptimizer,
+    Sides,
+)
 from tl1bench.penalties import Penalty
 from tl1bench.penalties._base import Step
 
@@ -42,6 +49,9 @@ class RMDA(ProximalOptimizer):
         groups: Sides = "outgoing",
         layer_weights: Sequence[float] | None = None,
         weight_decay: float = 0.0,
+        *,
+        penalise: Penalise | None = None,
+        param_groups: ParamGroups | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -52,6 +62,8 @@ class RMDA(ProximalOptimizer):
             groups=groups,
             layer_weights=layer_weights,
             weight_decay=weight_decay,
+            penalise=penalise,
+            param_groups=param_groups,
         )
 
     def restart(self) -> None:
@@ -70,10 +82,9 @@ class RMDA(ProximalOptimizer):
     def _step(self) -> None:
         steps: dict[Tensor, Step] = {}
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
+            params, grads = self._moving(group)
             if not params:
                 continue
-            grads = [p.grad for p in params if p.grad is not None]
             if group["weight_decay"]:
                 grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
             group["taken"] = group.get("taken", 0) + 1
@@ -83,7 +94,8 @@ class RMDA(ProximalOptimizer):
             self._begin(params)
             dual = [self.state[p]["dual"] for p in params]
             torch._foreach_add_(dual, grads, alpha=stride)
-            torch._foreach_copy_(params, [self.state[p]["start"] for p in params])
+            for p in params:  # shards have no such operation over lists
+                p.copy_(self.state[p]["start"])
             torch._foreach_add_(params, dual, alpha=-1 / beta)
             steps |= dict.fromkeys(params, group["thresholds"] / beta)
         self._regularise(

@@ -62,6 +62,6 @@ def _check_methods(
         try:
             objects.optimizer(method, problem, penalty)(model, anatomy)
             if problem.path and method_name != DENSE:
-                path_objects.method(method_name, method, problem)
+                path_objects.method(method_name, method, problem, {})
         except (ValueError, ConfigError) as error:
             raise ConfigError(f"problems.{name} with methods.{method_name}: {error}") from error

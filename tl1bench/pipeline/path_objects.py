@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,9 @@ def plan(problem: Problem, lams: int = 0) -> Plan:
     )
 
 
-def method(name: str, settings: Method, problem: Problem) -> methods.Method:
+def method(
+    name: str, settings: Method, problem: Problem, others: Mapping[str, Method]
+) -> methods.Method:
     """Build what makes a network sparser along a path.
 
     Parameters
@@ -117,6 +119,8 @@ def method(name: str, settings: Method, problem: Problem) -> methods.Method:
         How it is configured for the problem.
     problem
         What it is tried on.
+    others
+        All methods, configured for the problem: one may be built upon another, named `of`.
 
     Returns
     -------
@@ -133,7 +137,11 @@ def method(name: str, settings: Method, problem: Problem) -> methods.Method:
 
     try:
         if settings.method != PENALISED:
-            return methods.load(settings.method, **settings.hyper)
+            hyper = dict(settings.hyper)
+            of = str(hyper.get("of", ""))
+            if of in others:
+                hyper["of"] = method(of, others[of], problem, {})
+            return methods.load(settings.method, **hyper)
         return methods.load(
             PENALISED,
             penalty=objects.penalty(name, settings, problem, lam=1.0),

@@ -54,12 +54,13 @@ def jobs(config: Config, problem: str, method: str) -> list[Job]:
         In the order of seeds.
     """
     sources, settings = config.build / "sources", config.methods[method].on(problem)
+    made = files.read_json(sources / "methods" / f"{method}.json")
     depends = {
         "profile": config.profile,
         "problem": [problem, config.problems[problem].model_dump(mode="json", exclude={"methods"})],
         "method": [method, settings.model_dump(mode="json")],
         "problem_sources": files.read_json(sources / "problems" / f"{problem}.json"),
-        "code": files.read_json(sources / "methods" / f"{method}.json")["paths"],
+        "code": [made["paths"], made["of"]],
         "device": config.device,
     }
     found = []
@@ -133,7 +134,7 @@ def _walk(job: Job, kept: Path, tick: processes.Tick) -> Points:
     epochs, evaluate = path_objects.loop(problem, data, split, device)
     return Walk(
         model,
-        path_objects.method(job.method, settings, problem),
+        path_objects.method(job.method, settings, problem, job.config.methods_on(job.problem)),
         train_epoch=epochs,
         evaluate=evaluate,
         example_inputs=(epochs.examples.first(4).batch(epochs.examples.y.new_tensor(range(4)))[0],),

@@ -12,7 +12,9 @@ import pandas as pd
 from tabulate import tabulate
 
 from tl1bench import config, files, results
+from tl1bench.report.tables.between_fronts import outcome
 from tl1bench.results import Objective, layout
+from tl1bench.results.between_fronts import versus_fronts
 from tl1bench.results.printed import NOTHING, display, spread
 
 _WANTED: dict[Objective, str] = {"nonzero": "non-zeros", "macs": "MACs", "latency": "latency"}
@@ -28,6 +30,7 @@ def render(text: str, root: Path) -> str:
             files.read_json(reports / "default" / layout.ACCOUNT),
             files.read_json(tests) if (tests := reports / "tests.json").is_file() else None,
         ),
+        "verdict": _verdict(table),
         "results": _results(table, config.load(root / "params.yaml").select.tolerance_pct),
     }
 
@@ -69,6 +72,30 @@ def _results(table: pd.DataFrame, tolerance: float) -> str:
                 if not own.empty:
                     rows.append(_row(str(problem), wanted, method, own))
     return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
+
+
+def _verdict(table: pd.DataFrame) -> str:
+    """Say by whole fronts, and in numbers, where integrated TL1 wins, ties and loses."""
+    methods = [m for m in dict.fromkeys(table["method"]) if m not in (results.DENSE, results.HERO)]
+    lines = []
+    objectives: dict[Objective, str] = {"nonzero": "non-zero weights", "macs": "MACs"}
+    for by, wanted in objectives.items():
+        found = [
+            v
+            for problem in dict.fromkeys(table["problem"])
+            for v in versus_fronts(table, problem, results.HERO, methods, by)
+        ]
+        parts = []
+        for verdict in ("wins", "ties", "loses"):
+            who = [f"{display(v.baseline)} on {v.problem}" for v in found if outcome(v) == verdict]
+            if who:
+                parts.append(f"{verdict} {len(who)} ({', '.join(who)})")
+        if parts:
+            lines.append(
+                f"* By **{wanted}** against test error, whole fronts of {len(found)} pairs "
+                f"compared: integrated TL1 {'; '.join(parts)}."
+            )
+    return "\n".join(lines)
 
 
 def _row(problem: str, wanted: str, method: str, runs: pd.DataFrame) -> dict[str, str]:

@@ -76,6 +76,22 @@ class Evidence:
         """Return the training curve of a run: one row a reading."""
         return pd.read_csv(self.build / layout.TRAIN / run.folder / layout.HISTORY)
 
+    def course(self, problem: str, method: str, seed: int) -> pd.DataFrame:
+        """Return a whole path, one row a step; empty for what walked none.
+
+        Parameters
+        ----------
+        problem, method, seed
+            Which path.
+
+        Returns
+        -------
+        DataFrame
+            step, epoch, level, train_loss, nonzero_weights, seconds.
+        """
+        path = self.build / layout.TRAIN / problem / method / layout.path_name(seed)
+        return pd.DataFrame(read_json(path)["course"] if path.is_file() else [])
+
     def layers(self, run: Run) -> list[dict[str, Any]]:
         """Return the layer reports of a run's compaction, first layer first."""
         found = read_json(self.build / layout.COMPACT / run.folder / layout.COMPACTION)

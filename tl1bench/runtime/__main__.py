@@ -46,6 +46,7 @@ def inspect(folder: Path, job: Job) -> dict[str, Any]:
     MeasurementError
         One does not run.
     """
+    _limit_memory(job["provider"])
     for number, path in enumerate(job["models"]):
         optimized = folder / f"{number}.onnx"
         session = open_session(path, 1, job["provider"], optimized_to=optimized)
@@ -57,6 +58,24 @@ def inspect(folder: Path, job: Job) -> dict[str, Any]:
             except Exception as error:  # onnxruntime's exceptions share no base class but this
                 raise MeasurementError(f"{path} does not run: {one_line(error)}") from error
     return {}
+
+
+def _limit_memory(provider: str) -> None:
+    """Let a network that needs more memory than there is fail, before the machine does.
+
+    Devices reserve addresses by the terabyte: nothing is limited there.
+    """
+    if provider != "cpu" or sys.platform != "linux":
+        return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    free = next(int(x.split()[1]) for x in lines if x.startswith("MemAvailable:"))
+    most = pages * resource.getpagesize() + free * 1024
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if all(most < limit or limit == resource.RLIM_INFINITY for limit in (soft, hard)):
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def time_all(folder: Path, job: Job) -> dict[str, Any]:

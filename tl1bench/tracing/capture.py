@@ -22,6 +22,18 @@ _FRESH = {
 }  # fmt: skip
 
 
+def bare(model: nn.Module) -> nn.Module:
+    """Return the network inside what only runs it: data parallelism, torch.compile."""
+    while True:
+        compiled = model._modules.get("_orig_mod")
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif compiled is not None:
+            model = compiled
+        else:
+            return model
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode for a while; every submodule's own flag comes back afterwards.
@@ -73,7 +85,7 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
         When the model cannot be traced, draws random numbers, mutates its buffers or inputs, or
         holds integer, complex, quantised or non-finite weights.
     """
-    args = tuple(args)
+    model, args = bare(model), tuple(args)
     if not args or not all(isinstance(a, Tensor) and a.dim() > 0 for a in args):
         raise CompactionError("The example inputs must be a tuple of tensors with a batch.")
     if any(a.shape[0] < 2 for a in args):

@@ -11,6 +11,8 @@ from torch import Tensor, fx, nn
 
 from tl1bench.errors import CompactionError
 
+MAX_CONSTANT = 1 << 26
+
 
 @dataclass(frozen=True)
 class Traced:
@@ -120,8 +122,28 @@ def fold(node: fx.Node, static: dict[fx.Node, Tensor]) -> None:
     operands = node.all_input_nodes
     if not operands or not all(operand in static for operand in operands):
         return
+    _check_size(node, static)
     value = fx.node.map_arg((node.args, node.kwargs), lambda n: static[n])
     with torch.no_grad():
         result = node.target(*value[0], **value[1])  # type: ignore[operator]
     if isinstance(result, Tensor):
         static[node] = result
+
+
+def _check_size(node: fx.Node, static: dict[fx.Node, Tensor]) -> None:
+    """Refuse a call that would make a constant which no network needs.
+
+    Raises
+    ------
+    CompactionError
+        A file may ask for one that fills the memory.
+    """
+    shapes = fx.node.map_arg((node.args, node.kwargs), lambda n: static[n].to("meta"))
+    try:
+        with torch.no_grad():
+            result = node.target(*shapes[0], **shapes[1])  # type: ignore[operator]
+    except (NotImplementedError, RuntimeError):
+        return  # what depends on values is no larger than they are
+    given = sum(static[operand].numel() for operand in node.all_input_nodes)
+    if isinstance(result, Tensor) and result.numel() > max(MAX_CONSTANT, 4 * given):
+        raise CompactionError(f"{op_name(node)} makes a constant of {result.numel():,} numbers.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -35,6 +37,9 @@ class Method(ABC):
     `state` returns, so that a path can be killed and resumed.
     """
 
+    anew: ClassVar[bool] = False
+    """Whether branches keep the widths alone, and train fresh weights as long as the path did."""
+
     @abstractmethod
     def begin(self, start: Start) -> ProximalOptimizer:
         """Return the optimiser that trains the network along the path."""
@@ -49,6 +54,10 @@ class Method(ABC):
     def during(self, share: float) -> None:
         """Take notice, before each of the optimiser's steps, of the share of the step gone."""
         del share  # most methods act at the beginning of a step alone
+
+    def training(self) -> AbstractContextManager[None]:
+        """Return what surrounds the epochs of one step, and is gone before its branch."""
+        return nullcontext()
 
     @abstractmethod
     def state(self) -> dict[str, float]:

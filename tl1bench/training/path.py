@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from tl1bench import neurons
 from tl1bench.compaction import compact
+from tl1bench.errors import CompactionError
 from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training import checkpoint, dense
+from tl1bench.training import anew, checkpoint, dense
 from tl1bench.training.around import at_each, own_random
 from tl1bench.training.method import Method, Start, plain_optimizer
 from tl1bench.training.plan import Plan
@@ -154,7 +155,8 @@ class Walk:
         try:
             level = self._method.advance(self._left())
             length = plan.epochs * progress.iterations
-            with at_each(optimizer, length, lambda share: self._method.during(share)):
+            rising = at_each(optimizer, length, lambda share: self._method.during(share))
+            with self._method.training(), rising:
                 for number in range(plan.epochs):
                     loss = self._runner.epoch(
                         self._model, optimizer,
@@ -177,8 +179,13 @@ class Walk:
         plan, before = self._plan, self._spent()
         model = copy.deepcopy(self._model)
         optimizer = plain_optimizer(model, plan.lr)
-        optimizer.freeze_zeros()
         cutting = Shrinker(model, optimizer, self._inputs[0], shrinker.units)
+        if self._method.anew:
+            if shrinker.refused:
+                raise CompactionError(f"no smaller network can be drawn: {shrinker.refused}.")
+            anew.train(self._runner, model, optimizer, step=progress.step, plan=plan)
+        else:
+            optimizer.freeze_zeros()
         loss = self._runner.anneal(
             model, optimizer, what=f"branch {progress.step}", iterations=progress.iterations,
             epochs=plan.branch_epochs, shrinker=cutting,

@@ -38,9 +38,14 @@ class Shrinker:
         self.units = units
         self._done: shrinking.Shrunk | None = None
 
+    @property
+    def refused(self) -> str:
+        """Why the network stays whole, or nothing."""
+        return self._done.refused if self._done else ""
+
     def shrink(self) -> None:
         """Cut out the units that feed nothing; a network with literal sizes stays whole."""
-        if self._done and self._done.refused:
+        if self.refused:
             return
         done = shrinking.shrink(self._model, self._optimizer, self.units, self._example, self._done)
         self._done, self.units = done, done.units

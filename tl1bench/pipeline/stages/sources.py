@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tl1bench import files, neurons, plugins
-from tl1bench.config import DENSE, PENALISED, Config, Method, Problem
+from tl1bench.config import DENSE, PENALISED, Config, Problem
 from tl1bench.errors import CompactionError, ConfigError, MissingPackageError
 from tl1bench.pipeline import loading, objects, path_objects, provenance
 
@@ -39,10 +39,9 @@ def run(config: Config) -> None:
             files.write_json(
                 draft / "problems" / f"{name}.json", _of_problem(config, name, problem)
             )
-        for name, method in config.methods.items():
-            files.write_json(
-                draft / "methods" / f"{name}.json", {**_of_method(method), "skipped": skipped[name]}
-            )
+        for name, reason in skipped.items():
+            made = {**_of_method(config, name), "skipped": reason}
+            files.write_json(draft / "methods" / f"{name}.json", made)
 
 
 def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
@@ -75,20 +74,34 @@ def _checked(config: Config, name: str) -> str:
             objects.penalty(name, method, problem, lam=max((0.0, *method.lam)))
         if problem.path and name != DENSE:
             try:
-                path_objects.method(name, method, problem)
+                path_objects.method(name, method, problem, config.methods_on(at))
             except MissingPackageError as error:
                 return str(error)
     return ""
 
 
-def _of_method(method: Method) -> dict[str, Any]:
-    """Return the code that trains by the method: one λ after another, and along paths."""
+def _of_method(config: Config, name: str) -> dict[str, Any]:
+    """Return the code that trains by the method, one λ after another and along paths.
+
+    A method that is built upon another, `of`, depends on all that the other one does.
+    """
+    method = config.methods[name]
+    named = method.hyper.get("of")
+    of = (
+        [config.methods[named].model_dump(mode="json"), _of_method(config, named)]
+        if (named in config.methods and named != name)
+        else []
+    )
     own = [plugins.source_file("optimizers", method.optimizer)]
     if method.method == PENALISED:
         own.append(plugins.source_file("penalties", method.penalty))
     kind = plugins.source_file("methods", method.method)
     lists, walked = _code(*own, *_LISTS), _code(*own, kind, *_PATHS)
-    return {"lists": provenance.code_digest(lists), "paths": provenance.code_digest(walked)}
+    return {
+        "lists": provenance.code_digest(lists),
+        "paths": provenance.code_digest(walked),
+        "of": of,
+    }
 
 
 def _code(*roots: Path) -> list[Path]:
