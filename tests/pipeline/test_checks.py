@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from tl1bench import config
+from tl1bench.datasets import Dataset, Split
 from tl1bench.errors import Tl1benchError
-from tl1bench.pipeline import checks, loading
+from tl1bench.pipeline import checks, loading, path_objects
 
 ROWS = "".join(f"{i % 7},{i % 11},{'uv'[i % 2]},{'xyz'[i % 3]}\n" for i in range(120))
 
@@ -74,6 +77,21 @@ def test_bad_hyper_parameters_and_missing_data_are_refused() -> None:
     assert "methods.integrated_tl1" in said(chosen.model_copy(update={"methods": methods}))
     Path("data/mine/mine.csv").unlink()
     assert "cannot read" in said(chosen)
+
+
+@pytest.mark.parametrize(
+    ("given", "rows", "batch"),
+    [("auto", 100, 8), ("auto", 2000, 40), ("auto", 60000, 128), (64, 100, 64)],
+)
+def test_an_automatic_batch_makes_some_fifty_steps_of_an_epoch(
+    given: int | str, rows: int, batch: int
+) -> None:
+    problem = settings(path={"lr": 0.1, "batch": given}).problems["p"]
+    x, y = np.zeros((rows, 4), dtype=np.float32), np.zeros(rows, dtype=np.int64)
+    whole = Dataset("made up", x, y, x, y, scale=1.0)
+    parts = Split(x, y, x, y, x, y)
+    epochs, _ = path_objects.loop(problem, whole, parts, torch.device("cpu"))
+    assert epochs.batch == batch
 
 
 def test_a_sixth_is_for_validation_unless_it_is_said_otherwise() -> None:

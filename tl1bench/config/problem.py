@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -66,10 +66,11 @@ class Path(Frozen):
     steps lasts `epochs` and makes the penalty `growth` times as strong, or keeps 1/`growth` of the
     weights. Once less than the share `branch_below` of the weights is left a branch follows each
     step: zeros frozen, no penalty, `branch_epochs` with a rate from `lr` linearly to 0. The path
-    ends when a branch's validation error exceeds dense by more than `margin_pct` points.
+    ends when a branch's validation error exceeds dense by more than `margin_pct` points. `batch`
+    auto makes an epoch some fifty steps long, with batches from 8 to 128.
     """
 
-    batch: int = Field(128, ge=1)
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 128
     lr: Positive
     dense_epochs: int = Field(1, ge=1)
     dense_branch_epochs: int = Field(0, ge=0, description="0: as many as any branch")
@@ -85,7 +86,7 @@ class Path(Frozen):
 
 # For a table or some thousand images that nobody has tuned anything for.
 _DEFAULT = Path(
-    batch=64, lr=0.1, dense_epochs=15, dense_branch_epochs=30, growth=1.6, epochs=4,
+    batch="auto", lr=0.1, dense_epochs=15, dense_branch_epochs=30, growth=1.6, epochs=4,
     branch_epochs=15, branch_below=0.6, margin_pct=3, steps=15,
 )  # fmt: skip
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from tl1bench import files
 from tl1bench.config import DENSE
 from tl1bench.pipeline import path_objects, processes, provenance, store
-from tl1bench.results import layout
+from tl1bench.results import guessing, layout
 
 if TYPE_CHECKING:
     from tl1bench.config import Config
@@ -47,6 +50,7 @@ def run(config: Config, problem: str) -> None:
             config.build / layout.START / problem,
             [(layout.start_name(job.seed), job.digest) for job in jobs],
         )
+    _warn(jobs)
 
 
 def _jobs(config: Config, name: str) -> list[_Job]:
@@ -70,7 +74,7 @@ def _jobs(config: Config, name: str) -> list[_Job]:
 def _train(job: _Job, tick: processes.Tick) -> None:
     from tl1bench import training
     from tl1bench.pipeline import loading, objects
-    from tl1bench.training import around, dense
+    from tl1bench.training import around, dense, evaluation
     from tl1bench.training.runner import Runner
 
     problem = job.config.problems[job.problem]
@@ -95,3 +99,25 @@ def _train(job: _Job, tick: processes.Tick) -> None:
     with files.atomic_path(store.piece(job.digest)) as draft:
         draft.mkdir()
         path_objects.keep_dense(draft, found, model, finished, lam)
+        validation = training.Examples.of(split.x_val, split.y_val, data.scale, device)
+        predicted = evaluation.predictions(finished, validation).cpu().numpy()
+        against = guessing.against_guessing(predicted, split.y_val, split.y_train)
+        files.write_json(draft / layout.GUESSING, dataclasses.asdict(against))
+
+
+def _warn(jobs: list[_Job]) -> None:
+    """Say loudly where dense did no better than guessing: nothing that follows means anything."""
+    console = Console(stderr=True, soft_wrap=True)
+    for job in jobs:
+        file = store.piece(job.digest) / layout.GUESSING
+        found = guessing.Against(**files.read_json(file)) if file.is_file() else None
+        if found is not None and not found.learned:
+            console.print(
+                f"NOTHING WAS LEARNED on {job.problem} (seed {job.seed}): dense has "
+                f"{found.error_pct:.1f} % validation error, guessing the commonest class "
+                f"{found.guess_error_pct:.1f} % (p = {found.p:.2g}). Look at the data, the "
+                "learning rate and the length of training before you believe what follows.",
+                style="bold red",
+                markup=False,
+                highlight=False,
+            )

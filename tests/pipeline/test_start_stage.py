@@ -1,0 +1,30 @@
+"""A dense network that learned nothing is said loudly, for all that follows hangs on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tl1bench import files
+from tl1bench.pipeline import store
+from tl1bench.pipeline.stages import start
+from tl1bench.results import layout
+from tl1bench.results.guessing import Against
+
+
+def test_only_a_network_that_learned_nothing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    unused: Any = None
+    jobs = [start._Job(unused, "mine", seed, seed, f"{seed}0digest") for seed in range(3)]
+    for job, found in zip(jobs, (Against(3, 60, 1e-9), Against(59, 60, 0.4)), strict=False):
+        files.write_json(store.piece(job.digest) / layout.GUESSING, dataclasses.asdict(found))
+    # The third was trained before there was such a file.
+    start._warn(jobs)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("NOTHING WAS LEARNED on mine (seed 1): dense has 59.0 % validation")
+    assert "guessing the commonest class 60.0 % (p = 0.4)" in line

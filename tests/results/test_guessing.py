@@ -1,0 +1,42 @@
+"""Against guessing the commonest class: a paired test that knows luck from learning."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tl1bench.results.guessing import against_guessing
+
+Y = np.array([0] * 60 + [1] * 40)
+
+
+def test_a_network_that_guesses_has_not_learned() -> None:
+    found = against_guessing(np.zeros(100, dtype=int), Y, Y)
+    assert (found.error_pct, found.guess_error_pct, found.p) == (40, 40, 1)
+    assert not found.learned
+
+
+def test_a_network_that_is_right_has_learned() -> None:
+    found = against_guessing(Y, Y, Y)
+    assert (found.error_pct, found.guess_error_pct) == (0, 40)
+    assert found.p == pytest.approx(2.0**-40)
+    assert found.learned
+
+
+def test_a_little_better_is_not_enough_and_worse_is_never() -> None:
+    lucky = np.zeros(100, dtype=int)
+    lucky[60:64] = 1
+    assert against_guessing(lucky, Y, Y).p == pytest.approx(2.0**-4)
+    assert not against_guessing(lucky, Y, Y).learned
+    assert against_guessing(1 - Y, Y, Y).p > 0.9
+
+
+def test_the_guess_is_the_commonest_class_of_training() -> None:
+    assert against_guessing(Y, Y, 1 - Y).guess_error_pct == 60
+
+
+def test_chance_alone_is_taken_for_learning_as_often_as_the_level_says() -> None:
+    draw = np.random.default_rng(0)
+    y = np.tile([0, 1], 100)
+    learned = [against_guessing(draw.integers(0, 2, 200), y, y).learned for _ in range(400)]
+    assert 0 < np.mean(learned) <= 0.06
