@@ -139,13 +139,15 @@ class _Latent(ProximalSGD):
         whole["params"] = [p for p in whole["params"] if p not in own]
         for weight in self._penalised.values():
             kind = "Dim1Grouper" if weight.dim() == 2 else "Dim0Grouper"
-            self.add_param_group(
+            # Known to our optimiser already: a group of its own for torchao alone.
+            torch.optim.Optimizer.add_param_group(
+                self,
                 {
                     **{k: v for k, v in whole.items() if k != "params"},
                     "params": [weight],
                     "prox_type": "ProxGroupLasso",
                     "group_type": f"dim.{kind}",
-                }
+                },
             )
         # Its first step expects no state, and a resumed path has some: latent weights from here on.
         for weight in self._penalised.values():
