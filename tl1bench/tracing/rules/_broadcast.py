@@ -10,8 +10,8 @@ from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Floats, Ints, Known, Table, table
-from tl1bench.tracing.factors import Axes, Axis, levels, renamed
-from tl1bench.tracing.graph import op_name
+from tl1bench.tracing.factors import BATCH, Axes, Axis, Factor, levels, renamed, size_of
+from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.regular import product
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._contraction import Side
@@ -136,8 +136,14 @@ def _lay(node: fx.Node, state: Analysis) -> Laid | None:
         tables.append(known)
     padded = [None if t is None else ((),) * (ndim - len(t.axes)) + t.axes for t in tables]
     axes = _joined([p for p in padded if p is not None], ndim)
-    if axes is None:
+    sizes = shape_of(node, BATCH)
+    if axes is None or any(a and size_of(a) != n for a, n in zip(axes, sizes, strict=True)):
         return None
+    # A known operand may be all that has more than one position along an axis.
+    axes = tuple(
+        axis or ((Factor(n, False, ()),) if n != 1 else ())
+        for axis, n in zip(axes, sizes, strict=True)
+    )
     sides: list[Side | None] = []
     for known, own in zip(tables, padded, strict=True):
         if known is None or own is None:
