@@ -12,7 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Channels, flow
 from tl1bench.tracing.graph import shape_of
 from tl1bench.tracing.rules import (
+    _chain,
     _form,
     _weights,
     affine,
@@ -37,6 +38,7 @@ from tl1bench.tracing.rules import (
     opaque,
     padding,
     pooling,
+    ranges,
     unary,
 )
 
@@ -155,18 +157,21 @@ BEHAVIOURS = [
              lambda right: lambda self, node, pair, kept, i, out: self.may_vanish(node, i)),
     Mutation("concatenated channels follow each other", concat.Cat, "starts",
              lambda right: lambda self, counts: [0] * len(counts)),
-    Mutation("pieces of a split may differ in width", concat, "piece_start",
+    Mutation("pieces of a split may differ in width", ranges, "piece_start",
              lambda right: lambda widths, piece: piece * widths[0]),
-    Mutation("a range marks its own channels", concat.Part, "place",
+    Mutation("a range marks its own channels", ranges.Part, "place",
              lambda right: lambda self, found, count: slice(0, count)),
-    Mutation("a range is cut at its new place", concat.Part, "bounds",
+    Mutation("a range is cut at its new place", ranges.Part, "bounds",
              lambda right: lambda self, found, place:
              (found.start, found.start + len(place), 1)),
     Mutation("flatten keeps a channel's positions together", layout.Layout, "flattened",
-             lambda right: lambda self, order, count:
-             np.tile(np.arange(count), len(order) // count) if len(order) > count else order),
-    Mutation("a channel shuffle moves channels", layout.Layout, "shuffled",
-             lambda right: lambda self, order: np.sort(order)),
+             lambda right: lambda self, members, known:
+             np.resize(np.arange(known.ids.size), members.shape)
+             if len(members) > known.ids.size else members),
+    Mutation("a permute moves channels", _chain.Chain, "permute",
+             lambda right: lambda self, order: replace(
+                 right(self, order),
+                 place=np.sort(self.place.reshape(-1)).reshape(right(self, order).place.shape))),
     Mutation("γ = 0 makes a constant", normalise.BatchNorm, "value_at_zero_scale",
              lambda right: lambda self, shift, const: const),
     Mutation("that constant is β", normalise.BatchNorm, "value_at_zero_scale",

@@ -135,3 +135,20 @@ def test_a_kept_class_materialises_its_constant_members(compacted):
             return self.c(torch.cos(self.a(x)) + torch.sin(self.b(x)))
 
     compacted(Sum(), (2, 5, 5))
+
+
+def test_a_constant_of_a_sum_counts_behind_an_activation(compacted):
+    """The sum may only leave a branch out where that branch adds zero to what is used."""
+
+    class Output(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 4), nn.Linear(3, 4)
+            zero_rows(self.a, 0, bias=1.0)
+            zero_rows(self.b, 0, 1, 2, 3, bias=0.0)
+            self.b.bias.data[0] = 2.0
+
+        def forward(self, x):
+            return torch.relu(self.a(x) + self.b(x))
+
+    compacted(Output(), (3,))

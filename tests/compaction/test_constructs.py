@@ -111,10 +111,10 @@ PINNED = {
         between_planes(lambda y: y.amax(1, keepdim=True).expand(-1, 8, -1, -1).amax((2, 3))),
         IMAGE, {"amax", "expand"}),
     "one channel": (between(lambda y: y[:, 2:3].relu() + y.cumsum(1)), ROW, {"cumsum"}),
-    "condition": (between(lambda y: torch.where(y > 0, y, 0.1)), ROW, {"gt", "where"}),
+    "condition": (between(lambda y: torch.where(y > 0, y, 0.1)), ROW, {"gt"}),
     "recurrence": (
         lambda: Lambda(lambda s, x: s.b(s.r(x)[0]), r=nn.LSTM(3, 8, batch_first=True),
-                       b=nn.Linear(8, 2)), (5, 3), {"zeros", "lstm"}),
+                       b=nn.Linear(8, 2)), (5, 3), {"lstm"}),
 }  # fmt: skip
 
 

@@ -44,6 +44,12 @@ def check_constants(traced: Traced, x: Tensor) -> None:
         fixed = np.flatnonzero(~known.live)
         said = torch.from_numpy(known.const[fixed])[:, None]
         assert agreement.same(said.expand(-1, planes.shape[1]), planes[fixed].double())
+    for node, known in state.tables.items():
+        factors = [f for axis in known.axes for f in axis]
+        value = found[node].reshape([-1 if f.batch else f.size for f in factors])
+        said = torch.from_numpy(known.const).reshape([f.size if f.channel else 1 for f in factors])
+        fixed = (~said.isnan()).expand(value.shape)
+        assert agreement.same(said.expand(value.shape)[fixed], value[fixed].double())
 
 
 def check(name: str) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Bools
+from tl1bench.tracing.channels import Bools, Ints
+from tl1bench.tracing.graph import op_name
+from tl1bench.tracing.regular import missing
 from tl1bench.tracing.rules import rule_of
 
 
@@ -20,7 +23,7 @@ def decide(state: Analysis) -> Bools:
     for some in state.channels.forced.values():
         for ids in some:
             alive[classes[ids]] = True
-    for known in state.flows.values():
+    for known in state.everything():
         alive[classes[known.ids[known.needed]]] = True
     keep: Bools = alive[classes]
     changed, turn = True, 0
@@ -28,7 +31,7 @@ def decide(state: Analysis) -> Bools:
         changed = False
         # Demands travel from results to operands, so the last call goes first.
         for node in reversed(list(state.traced.calls)):
-            for more, reason in rule_of(node).more(node, state, keep):
+            for more, reason in [*rule_of(node).more(node, state, keep), *rows(node, state, keep)]:
                 if not keep[more].all():
                     state.channels.ask(more[~keep[more]], reason)
                     alive[classes[more]] = True
@@ -36,6 +39,29 @@ def decide(state: Analysis) -> Bools:
                     changed = True
         turn += 1
     return keep
+
+
+def rows(node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
+    """Return the labels that a tensor laid out along several axes needs to have equal rows.
+
+    Parameters
+    ----------
+    node
+        A call.
+    state
+        The passes over the network.
+    keep
+        (label,) which channels stay so far.
+
+    Returns
+    -------
+    list of (labels, reason)
+        Empty for a tensor along one axis, and for what is never written.
+    """
+    if node not in state.written:
+        return []
+    ids = state.tables[node].ids
+    return [(missing(ids, keep[ids]), f"equal rows of {op_name(node)}")]
 
 
 def goes_on(changed: bool, turn: int) -> bool:  # noqa: ARG001

@@ -12,6 +12,7 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow
 from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.rules import rule_of
 from tl1bench.tracing.site import Site
 from tl1bench.tracing.writer import Emitter
 
@@ -135,15 +136,18 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, written: set[str
         if not site.depthwise and not outputs & set(result.ids.tolist()):
             widths.append(last.units_after)
     fixed = sum(_products(node) for node in state.opaque)
+    shared = [pair for node in state.traced.calls for pair in rule_of(node).products(node, state)]
+    shrunk = sum(macs * int(keep[ids].sum()) // ids.size for macs, ids in shared)
+    products = sum(macs for macs, _ in shared)
     return Report(
         layers=tuple(layers),
         weights_before=sum(layer.weights_before for layer in layers),
         weights_nonzero=sum(layer.weights_nonzero for layer in layers),
         weights_ideal=sum(layer.weights_ideal for layer in layers),
         weights_after=sum(layer.weights_after for layer in layers),
-        macs_before=sum(layer.macs_before for layer in layers) + fixed,
-        macs_nonzero=sum(layer.macs_nonzero for layer in layers) + fixed,
-        macs_after=sum(layer.macs_after for layer in layers) + fixed,
+        macs_before=sum(layer.macs_before for layer in layers) + fixed + products,
+        macs_nonzero=sum(layer.macs_nonzero for layer in layers) + fixed + products,
+        macs_after=sum(layer.macs_after for layer in layers) + fixed + shrunk,
         opaque=tuple(dict.fromkeys(op_name(n) for n in state.opaque)),
         architecture="-".join(map(str, widths)),
     )
@@ -233,7 +237,7 @@ class _Reasons:
 
 def _products(node: fx.Node) -> int:
     """MACs of a product between two values that both depend on the input."""
-    operands = [n for n in node.all_input_nodes if "val" in n.meta]
+    operands = [n for n in node.args if isinstance(n, fx.Node)]
     name = op_name(node)
     if name in ("matmul", "bmm", "mm", "baddbmm"):
         result = shape_of(node, batch=1)

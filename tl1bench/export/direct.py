@@ -15,7 +15,7 @@ from torch import fx
 from tl1bench.export.operations import OPERATIONS, item
 from tl1bench.export.writer import Unsupported, Writer
 from tl1bench.tracing.graph import Traced, op_name
-from tl1bench.tracing.rules.concat import SPLITS
+from tl1bench.tracing.rules.ranges import SPLITS
 
 
 def write_graph(

@@ -11,7 +11,7 @@ from torch import fx
 from tl1bench.export.writer import Unsupported, Writer
 from tl1bench.tracing.arguments import complete
 from tl1bench.tracing.graph import is_batch, op_name
-from tl1bench.tracing.rules.concat import SPLITS, range_of
+from tl1bench.tracing.rules.ranges import SPLITS, range_of
 
 
 def _pair(value: Any, count: int) -> list[int]:

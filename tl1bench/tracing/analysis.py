@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 from torch import Tensor, fx
 
-from tl1bench.tracing.channels import Channels, Flow, Ints, flow
+from tl1bench.tracing.channels import Channels, Flow, Ints, Known, Table, flow
+from tl1bench.tracing.factors import BATCH, levels, lone_axis, single
 from tl1bench.tracing.graph import Traced, shape_of
 
 Plan = TypeVar("Plan")
 
 
 @dataclass(frozen=True, eq=False)
-class Virtual:
-    """A value between the two views of a channel shuffle: `table` holds channels of `origin`."""
+class Condensed:
+    """What a reader that wants one axis sees of a table: `members` (channel, rest) lie in it."""
 
-    origin: fx.Node
-    table: Ints
+    flow: Flow
+    members: Ints
 
 
 class Analysis:
@@ -29,10 +31,14 @@ class Analysis:
         self.traced = traced
         self.channels = Channels()
         self.flows: dict[fx.Node, Flow] = {}
+        self.tables: dict[fx.Node, Table] = {}
+        self.written: set[fx.Node] = set()
+        self.made: set[fx.Node] = set()
         self.opaque: list[fx.Node] = []
         self._plans: dict[fx.Node, object] = {}
         self._passed: set[fx.Node] = set()
         self._views: dict[tuple[fx.Node, int], Flow] = {}
+        self._condensed: dict[fx.Node, dict[int, Condensed]] = {}
         self._sites: dict[tuple[fx.Node, str], Ints] = {}
         for node in traced.inputs:
             if node.meta["val"].dim() > 1:
@@ -60,19 +66,54 @@ class Analysis:
 
     def pin(self, node: fx.Node, reason: str) -> None:
         """Keep all channels of `node`, or of what an untracked one reads, with exact values."""
-        known = self.flows.get(node)
+        known = self.known(node)
         if known is not None:
+            if node in self.tables:
+                self.written.add(node)
             if not known.used.all():
-                self.channels.force(known.ids, reason)
+                self.channels.force(known.ids.reshape(-1), reason)
                 self.mark_exact(known)
         elif isinstance(node.meta.get("val"), (Tensor, tuple, list)) and node not in self._passed:
             self._passed.add(node)
             for operand in node.all_input_nodes:
                 self.pin(operand, reason)
 
-    def mark_exact(self, known: Flow) -> None:
+    def known(self, node: fx.Node) -> Known | None:
+        """Return what is known of the channels of a value, along one axis or several."""
+        return self.flows.get(node) or self.tables.get(node)
+
+    def enter(self, node: fx.Node, known: Known | None) -> None:
+        """Take down what flows out of a call; a table that lies along one axis is a flow."""
+        if isinstance(known, Table):
+            axis = lone_axis(known.axes)
+            if axis is None:
+                self.tables[node] = known
+                return
+            known = Flow(known.ids, known.const, known.used, axis)
+        if isinstance(known, Flow):
+            self.flows[node] = known
+
+    def table(self, node: Any) -> Table | None:
+        """Return the channels of a value as a table, whose tensor is written as it stands."""
+        if not isinstance(node, fx.Node):
+            return None
+        known = self.flows.get(node)
+        if known is not None:
+            axes = single(shape_of(node, BATCH), known.axis)
+            return Table(known.ids, known.const, known.used, axes)
+        if node in self.tables:
+            self.written.add(node)
+        return self.tables.get(node)
+
+    def enter_made(self, node: fx.Node) -> None:
+        """Take down a call that no input reaches and that is no known tensor: a mask, say."""
+        operands = [o for o in node.all_input_nodes if not _is_size(o)]
+        if all(o in self.made or o in self.traced.static for o in operands):
+            self.made.add(node)
+
+    def mark_exact(self, known: Known) -> None:
         """Say that the values of all channels count, constants included."""
-        known.used[:] = True
+        known.used[...] = True
 
     def free(self, node: fx.Node, axis: int, reason: str) -> Flow:
         """Give `node` new channels along `axis` that are live and must all stay.
@@ -98,16 +139,53 @@ class Analysis:
     def along(self, node: fx.Node, axis: int) -> Flow:
         """Return the channels of `node` along `axis`.
 
-        When its channels are laid out along another axis they are pinned, and the caller gets new
-        ones along the axis it asked for, which must all stay.
+        Where they lie along several axes, all that have one place along `axis` are tied. When
+        they are laid out along another axis they are pinned, and the caller gets new ones along
+        the axis it asked for, which must all stay.
         """
         known = self.flows.get(node)
         if known is not None and known.axis == axis:
             return known
+        several = self.tables.get(node)
+        if several is not None and self._condense(node, several, axis):
+            return self._condensed[node][axis].flow
         if (node, axis) not in self._views:
             self.pin(node, "read along another axis")
             self._views[node, axis] = self.free(node, axis, "read along another axis")
         return self._views[node, axis]
+
+    def _condense(self, node: fx.Node, known: Table, axis: int) -> bool:
+        """Tie what has one place along `axis`; False where that holds no channels, or samples."""
+        if axis in self._condensed.get(node, {}):
+            return True
+        own = known.axes[axis]
+        pinned = self.channels.all_forced(known.ids.reshape(-1))
+        if pinned or len(own) != 1 or not own[0].channel:
+            return False
+        level = levels(known.axes).index(own[0])
+        places = np.arange(known.ids.size).reshape(known.ids.shape)
+        members = np.moveaxis(places, level, 0).reshape(own[0].size, -1)
+        ids, const = known.ids.reshape(-1)[members], known.const.reshape(-1)[members]
+        for place in range(1, members.shape[1]):
+            self.channels.tie(ids[:, 0], ids[:, place])
+        same = (const == const[:, :1]).all(axis=1)
+        found = flow(axis, ids[:, 0], np.where(same, const[:, 0], np.nan))
+        self.written.add(node)
+        self._condensed.setdefault(node, {})[axis] = Condensed(found, members)
+        return True
+
+    def collect(self, node: fx.Node) -> None:
+        """Say of a table's channels what was said of them by readers that want one axis."""
+        for view in self._condensed.get(node, {}).values():
+            used = self.tables[node].used.reshape(-1)
+            used[view.members[view.flow.used]] = True
+
+    def everything(self) -> Iterator[Known]:
+        """Yield what is known of every value, in every way in which it is read."""
+        yield from self.flows.values()
+        yield from self.tables.values()
+        for views in self._condensed.values():
+            yield from (view.flow for view in views.values())
 
     def share(self, weight: fx.Node, side: str, ids: Ints) -> None:
         """Tie the channels of all calls that use the same `weight` on the same `side`.
@@ -129,16 +207,20 @@ class Analysis:
         return sum(1 for user in weight.users if user not in self.traced.static) > 1
 
 
+def _is_size(node: fx.Node) -> bool:
+    return not isinstance(node.meta.get("val"), (Tensor, tuple, list))
+
+
 def analyse(traced: Traced, rule_of: Callable[[fx.Node], Any]) -> Analysis:
     """Run the forward and the backward pass with the rule that `rule_of` finds for each call."""
     state = Analysis(traced)
     for node in traced.calls:
-        result = rule_of(node).forward(node, state)
-        if result is not None:
-            state.flows[node] = result
+        state.enter_made(node)
+        state.enter(node, rule_of(node).forward(node, state))
     for output in traced.outputs:
         if isinstance(output, fx.Node):
             state.pin(output, "network output")
     for node in reversed(list(traced.calls)):
+        state.collect(node)
         rule_of(node).backward(node, state)
     return state

@@ -12,21 +12,22 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from tl1bench.tracing.factors import Axes
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class Flow:
-    """The channels of one tensor, laid out along `axis`.
+class Known:
+    """What is known of the channels of one tensor.
 
-    `ids` (C,) is the label of each channel, `const` (C,) its value where every sample and position
-    holds the same number and NaN where it is live, `used` (C,) whether the network's result depends
-    on it (filled in by the backward pass).
+    `ids` is the label of each channel, `const` its value where every sample and position holds the
+    same number and NaN where it is live, `used` whether the network's result depends on it (filled
+    in by the backward pass): three arrays of one shape.
     """
 
-    axis: int
     ids: Ints
     const: Floats
     used: Bools
@@ -44,6 +45,57 @@ class Flow:
     def needed(self) -> Bools:
         """Channels that must be computed: used, and not a constant that can be folded."""
         return self.used & self.live
+
+    def pass_on(self, source: Known) -> None:
+        """Use channel i of `source` for channel i of this.
+
+        A constant is computed from its source's constant, which must be exact then; one that is
+        the same whatever flows in asks for nothing.
+        """
+        source.use(self.used & (self.live | ~source.live))
+
+
+@dataclass(frozen=True, eq=False)
+class Flow(Known):
+    """The channels of a tensor, laid out along one `axis`: the arrays are (channel,)."""
+
+    axis: int
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Known):
+    """The channels of a tensor, laid out along several axes: (heads, dims) of attention.
+
+    The arrays have a dimension for every factor of channels among `axes`, in the order in which
+    these lie; an axis has one at most, and nothing beside it but samples and positions. A tensor
+    all of whose numbers are one channel has none: shape ().
+    """
+
+    axes: Axes
+
+
+def table(axes: Axes, ids: Ints, const: Floats | None = None) -> Table:
+    """Make a table whose channels are all live unless `const` says otherwise, and not yet used.
+
+    Parameters
+    ----------
+    axes
+        How the channels lie.
+    ids
+        Labels, a dimension for every factor of channels.
+    const
+        Constants of the same shape, NaN where live; None for all live.
+
+    Returns
+    -------
+    Table
+        Nothing of it used yet.
+    """
+    ids = np.asarray(ids)
+    if const is None:
+        const = np.full(ids.shape, np.nan)
+    const = np.where(np.isfinite(const), const, np.nan)
+    return Table(ids, const, np.zeros(ids.shape, dtype=bool), axes)
 
 
 def flow(axis: int, ids: Ints, const: Floats | None = None) -> Flow:
@@ -67,7 +119,7 @@ def flow(axis: int, ids: Ints, const: Floats | None = None) -> Flow:
         const = np.full(len(ids), np.nan)
     # A constant that overflowed is no constant: the network computes it, whatever it is.
     const = np.where(np.isfinite(const), const, np.nan)
-    return Flow(axis, ids, const, np.zeros(len(ids), dtype=bool))
+    return Flow(ids, const, np.zeros(len(ids), dtype=bool), axis)
 
 
 class Channels:

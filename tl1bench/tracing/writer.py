@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from tl1bench.tracing import names
-from tl1bench.tracing.analysis import Analysis, Virtual
+from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
 from tl1bench.tracing.graph import is_batch
 from tl1bench.tracing.sliced import Gather, SlicedLayer
@@ -100,12 +100,6 @@ class Emitter:
         return self.write(
             node.target, node, self.argument(node.args), self.argument(dict(node.kwargs))
         )
-
-    def deferred(self, node: fx.Node) -> fx.Node | None:
-        """Write a value that is normally never needed: only possible while its source is whole."""
-        source = self.state.flows.get(_origin(node, self.state))
-        whole = source is None or bool(self.keep[source.ids].all())
-        return self.copy(node) if whole else None
 
     def call(self, node: fx.Node, args: tuple[Any, ...]) -> fx.Node:
         """Write the same operation with other arguments."""
@@ -209,14 +203,6 @@ class Emitter:
         node = self.graph.create_node("get_attr", name)
         self._tensors[name] = (node, tensor)
         return node
-
-
-def _origin(node: fx.Node, state: Analysis) -> fx.Node:
-    virtual = state.plan(node, Virtual)
-    if virtual is not None:
-        return virtual.origin
-    assert isinstance(node.args[0], fx.Node)
-    return node.args[0]
 
 
 def hold(root: nn.Module, name: str, tensor: torch.Tensor, learnt: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Bools, Flow, Ints
+from tl1bench.tracing.channels import Bools, Ints, Known
 from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
 
@@ -18,7 +18,7 @@ class Rule:
     tensors are laid out by channel, and `emit` writes the call into the compact graph.
     """
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Return the channels of the result; None where they are not tracked."""
         raise TypeError(f"{type(self).__name__} must say what flows out of {node} in {state}.")
 
@@ -32,6 +32,11 @@ class Rule:
 
     def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
         """Where the call's own tensors are laid out by channel."""
+        del node, state
+        return []
+
+    def products(self, node: fx.Node, state: Analysis) -> list[tuple[int, Ints]]:
+        """MACs between values that depend on the input, each with the labels that share them."""
         del node, state
         return []
 

@@ -10,7 +10,7 @@ from torch import fx
 
 from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Bools, Flow, Ints, flow
+from tl1bench.tracing.channels import Bools, Flow, Ints, Known, flow
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._form import choose_representative, equalise
 from tl1bench.tracing.rules._weights import slice_layer
@@ -26,7 +26,7 @@ class Affine(Rule):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Find constant rows: value = bias + Σ (weights of constant inputs)."""
         site = normal_form(node, self.name, state)
         if site is None:
@@ -222,6 +222,6 @@ OPS: dict[str, Rule] = {
     name: Affine(name)
     for name in (
         "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-        "linear", "mm", "matmul", "addmm",
+        "linear", "addmm",
     )
 }  # fmt: skip

@@ -9,9 +9,10 @@ import torch
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Bools, Floats, Flow, Ints, flow
+from tl1bench.tracing.channels import Bools, Floats, Flow, Ints, Known, flow
 from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._broadcast import BROADCAST, Laid
 from tl1bench.tracing.rules._operands import (
     Pair,
     both,
@@ -35,10 +36,12 @@ _EITHER_SIDE = ("add", "mul")
 class Binary(Rule):
     """f(a, b): channels of both operands are one; an operand of constants becomes a buffer."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Tie the operands' channels; two constants make a constant, a factor 0 as well."""
         if any(not isinstance(a, fx.Node) for a in node.args[:2]):
             return UNARY.forward(node, state) if is_on_left(node) else OPAQUE.forward(node, state)
+        if any(operand in state.tables for operand in both(node)):
+            return BROADCAST.forward(node, state)
         axis = channel_axis(node, state)
         if axis is None:
             return OPAQUE.forward(node, state)
@@ -97,12 +100,14 @@ class Binary(Rule):
         """Use both operands' channels for every needed channel."""
         pair = state.plan(node, Pair)
         if pair is None:
-            UNARY.backward(node, state)
+            (BROADCAST if state.plan(node, Laid) else UNARY).backward(node, state)
             return
-        needed = state.flows[node].needed
+        result = state.flows[node]
         for operand in self.read(node, state):
             part = state.along(operand, own_axis(node, operand, pair.axis))
-            part.use(needed if len(part.ids) == len(needed) else np.array([needed.any()]))
+            wide = np.broadcast_to(part.const, len(result.ids))
+            read = result.used & (result.live | ~np.isnan(wide))
+            part.use(read if len(part.ids) == len(read) else np.array([read.any()]))
 
     def read(self, node: fx.Node, state: Analysis) -> list[fx.Node]:
         """Return the operands that depend on an input."""
@@ -111,6 +116,8 @@ class Binary(Rule):
     def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
         """Keep an operand of one channel that many channels share while any of those stays."""
         pair = state.plan(node, Pair)
+        if state.plan(node, Laid) is not None:
+            return BROADCAST.more(node, state, keep)
         if pair is None or not keep[state.flows[node].ids].any():
             return []
         parts = [
@@ -142,11 +149,11 @@ class Binary(Rule):
         """Write the call; an operand of constants becomes a buffer or, if neutral, vanishes."""
         pair = out.state.plan(node, Pair)
         if pair is None:
-            return out.copy(node)
+            return BROADCAST.emit(node, out)
         kept = out.kept(out.state.flows[node])
         if not len(kept):
             return None
-        constant = self.constant_operand(node, pair, kept, out)
+        constant = self._constant_operand(node, pair, kept, out)
         if constant is not None and self.is_neutral(node, pair, kept, constant, out):
             return out.value(both(node)[1 - constant])
         written = [
@@ -158,25 +165,8 @@ class Binary(Rule):
             return None
         return out.call(node, (*written, *node.args[2:]))
 
-    def constant_operand(self, node: fx.Node, pair: Pair, kept: Ints, out: Emitter) -> int | None:
-        """Return which operand alone can be replaced by its constants; None for neither or both.
-
-        Parameters
-        ----------
-        node
-            The call.
-        pair
-            Its operands.
-        kept
-            Positions of the channels that stay.
-        out
-            The ledger that is written.
-
-        Returns
-        -------
-        int or None
-            0 or 1.
-        """
+    def _constant_operand(self, node: fx.Node, pair: Pair, kept: Ints, out: Emitter) -> int | None:
+        """Return which operand alone can be replaced by its constants; None for neither or both."""
         able = [i for i in (0, 1) if out.folding and self._replaceable(node, pair, kept, i, out)]
         return able[0] if len(able) == 1 else None
 

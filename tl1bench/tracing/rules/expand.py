@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Flow, flow
+from tl1bench.tracing.channels import Known, flow
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.writer import Emitter
 
@@ -23,7 +23,7 @@ class Expand(Rule):
     A channel of the sum that the branch no longer has takes a zero, or the constant that it was.
     """
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Give the sum channels of its own; a branch of constants alone is left as it is."""
         (branch,) = node.all_input_nodes
         source = state.flows.get(branch)
@@ -32,10 +32,10 @@ class Expand(Rule):
         return flow(source.axis, state.channels.fresh(len(source.ids)), source.const)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
-        """Use, for every needed channel, the one it is."""
+        """Use, for every used channel, the one it is."""
         result, source = state.flows.get(node), state.flows.get(node.all_input_nodes[0])
         if result is not None and source is not None and result is not source:
-            source.use(result.needed)
+            source.use(result.used)
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write a zero channel behind the branch, then pick from both in the sum's order."""

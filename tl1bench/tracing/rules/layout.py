@@ -1,186 +1,222 @@
-"""Operations that move numbers without changing them: flatten, view, permute, squeeze, shuffle."""
+"""Operations that move numbers without changing them: views, permutes, shuffles, the identity."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import fx
 
-from tl1bench.tracing.analysis import Analysis, Virtual
-from tl1bench.tracing.channels import Flow, Ints, flow
-from tl1bench.tracing.graph import is_batch, op_name, shape_of
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Bools, Ints, Known, table
+from tl1bench.tracing.factors import BATCH, Axes, lone_axis, settled
+from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.regular import extents, product
 from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._chain import Arranged, Chain, chain_of, extent, write
+from tl1bench.tracing.rules._shuffles import SHUFFLES
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.writer import Emitter
 
 _VIEWS = ("view", "reshape", "_unsafe_view")
-
-
-@dataclass(frozen=True, eq=False)
-class Joined:
-    """A channel shuffle, or the end of one: position i is channel `order[i]` of `origin`."""
-
-    origin: fx.Node
-    order: Ints
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What a call rearranges; `table` has the channel of `origin` that every number is of."""
-
-    origin: fx.Node
-    channels: Flow
-    table: Ints
-    virtual: bool
+_PERMUTES = ("permute", "transpose", "t", "movedim", "swapaxes", "swapdims", "mT", "numpy_T")
+# Written as they stand whatever is left of the channels.
+_PLAIN = (*_PERMUTES, "unsqueeze", "flatten")
+_SAME = ("dropout", "feature_dropout", "alpha_dropout", "contiguous", "alias", "detach", "clone")
 
 
 class Layout(Rule):
-    """The channel of every number is followed through the real rearrangement.
+    """The factors of every axis are followed through views and permutes.
 
-    After a flatten the k positions of one channel share its label. Between a view that splits the
-    channels and the one that joins them again (channel shuffle) they lie along two axes: such a
-    value is virtual, and the joining view is written as one index_select of the original.
+    After a flatten the positions of one channel share its label. Channels that a view splits lie
+    along several axes, (heads, dims) say: that is a table. What is cut out of a tensor of channels
+    along one axis is written from there (see `_chain`), so that a view which only a permute or
+    another view reads need not be a tensor.
     """
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
-        """Rearrange an array of channel positions as the call does; read the axis off."""
-        source = _source(node, state)
-        if source is None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
+        """Rearrange the factors as the call does."""
+        chain = chain_of(node.args[0], state)
+        moved = None if chain is None else self.moved(node, chain)
+        return self.arranged(node, moved, state)
+
+    def arranged(self, node: fx.Node, moved: Chain | None, state: Analysis) -> Known | None:
+        """Return what flows out of a call that gives the chain `moved`; None makes it opaque.
+
+        Parameters
+        ----------
+        node
+            The call.
+        moved
+            How its result lies.
+        state
+            The passes over the network.
+
+        Returns
+        -------
+        Known or None
+            The channels of the result.
+        """
+        done = None if moved is None else _settled(moved)
+        if moved is None or done is None:
             return OPAQUE.forward(node, state)
-        moved = _rearrange(node, source.table)
-        if moved is None or moved.shape[0] != source.table.shape[0]:
-            return self._give_up(node, state, source.origin)
-        axes = [a for a in range(moved.ndim) if (moved != moved.take([0], axis=a)).any()]
-        if len(axes) > 1 or axes == [0]:
-            pinned = state.channels.all_forced(source.channels.ids)
-            if len(axes) != 2 or 0 in axes or pinned:
-                return self._give_up(node, state, source.origin)
-            state.note(node, Virtual(source.origin, moved))
-            return None
-        axis = axes[0] if axes else min(source.channels.axis, moved.ndim - 1)
-        order = moved[tuple(slice(None) if a == axis else 0 for a in range(moved.ndim))]
-        return self._joined(node, state, source, axis, order)
-
-    def _joined(
-        self, node: fx.Node, state: Analysis, source: Source, axis: int, order: Ints
-    ) -> Flow:
-        known = source.channels
-        if source.virtual or op_name(node) == "channel_shuffle":
-            state.note(node, Joined(source.origin, self.shuffled(order)))
-        elif state.channels.all_forced(known.ids) and len(order) != len(known.ids):
+        axes, members = done
+        known = state.known(moved.source)
+        assert known is not None
+        ids, const = known.ids.reshape(-1)[members], known.const.reshape(-1)[members]
+        axis, pinned = lone_axis(axes), state.channels.all_forced(ids.reshape(-1))
+        if pinned and axis is not None and len(ids) != known.ids.size:
             # A flattened image: every pixel is an input of its own.
-            state.pin(source.origin, "network input")
+            state.pin(moved.source, "network input")
             return state.free(node, axis, "network input")
-        order = self.flattened(order, len(known.ids))
-        return flow(axis, known.ids[order], known.const[order])
+        members = self.flattened(members, known)
+        for other in range(1, members.shape[-1]):
+            state.channels.tie(ids[..., 0].reshape(-1), ids[..., other].reshape(-1))
+        state.note(node, Arranged(moved, members))
+        same = (const == const[..., :1]).all(axis=-1)
+        ids = known.ids.reshape(-1)[members[..., 0]]
+        return table(axes, ids, np.where(same, const[..., 0], np.nan))
 
-    def shuffled(self, order: Ints) -> Ints:
-        """Return the channel of each position behind a shuffle."""
-        return order
+    def flattened(self, members: Ints, known: Known) -> Ints:  # noqa: ARG002
+        """Return the channels, of `known`, that each channel of the result is."""
+        return members
 
-    def flattened(self, order: Ints, count: int) -> Ints:  # noqa: ARG002
-        """Return the channel, of `count`, of each position of the result."""
-        return order
-
-    @staticmethod
-    def _give_up(node: fx.Node, state: Analysis, origin: fx.Node) -> Flow | None:
-        state.pin(origin, f"read or written by {op_name(node)}")
-        return OPAQUE.forward(node, state)
+    def moved(self, node: fx.Node, chain: Chain) -> Chain | None:
+        """Return the chain as the call leaves it; None where it mixes factors."""
+        name = op_name(node)
+        if name in _SAME:
+            return chain
+        if name in _PERMUTES:
+            return chain.permute(_order(node, len(chain.axes)))
+        if name in SHUFFLES:
+            return SHUFFLES[name](chain, int(node.args[1])) if chain.free else None  # type: ignore[arg-type]
+        return chain.view(shape_of(node, BATCH))
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
-        """Use the channel that every needed position came from."""
-        result, joined = state.flows.get(node), state.plan(node, Joined)
-        if result is None or not isinstance(node.args[0], fx.Node):
+        """Use the channels that every used one is."""
+        arranged, result = state.plan(node, Arranged), state.known(node)
+        if arranged is None or result is None:
             return
-        source = state.flows.get(joined.origin if joined else node.args[0])
-        if source is not None:
-            source.use(np.isin(source.ids, result.ids[result.needed]))
+        source = state.known(arranged.chain.source)
+        assert source is not None
+        source.used.reshape(-1)[arranged.members[result.used]] = True
+
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
+        """Keep the same places in all rows where rows and columns of a tensor change places."""
+        arranged = state.plan(node, Arranged)
+        if arranged is None or arranged.chain.free or arranged.chain.in_order():
+            return []
+        source = state.tables[arranged.chain.source].ids
+        wanted = product(keep[source]) & ~keep[source]
+        return [(source[wanted], f"equal rows of {op_name(node)}")]
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
-        """Write the call with the sizes that are left."""
-        joined, result = out.state.plan(node, Joined), out.state.flows.get(node)
-        if joined is not None and result is not None:
-            return self._select(node, joined, result, out)
-        if out.state.plan(node, Virtual) is not None:
-            return out.deferred(node)
-        source = out.value(node.args[0])
-        cut = result is not None and len(out.kept(result)) < len(result.ids)
-        if source is None or op_name(node) not in (_VIEWS if not cut else (*_VIEWS, "unflatten")):
-            return out.copy(node)
-        # `reshape`, because a `contiguous` before the view is not written.
-        sizes = _sizes(node, result, out) if result and cut else out.argument(node.args[1])
-        return out.write(torch.ops.aten.reshape.default, node, (source, sizes))
+        """Write the call as it stands where that is possible, else from the chain's source."""
+        arranged, result = out.state.plan(node, Arranged), out.state.known(node)
+        if arranged is None or result is None:
+            return self.as_it_is(node, out)
+        value = out.value(node.args[0])
+        if value is not None and _is_plain(node, arranged.chain, out):
+            return self.as_it_is(node, out)
+        if arranged.chain.free:
+            return picked(node, arranged.chain, out)
+        if value is None or not out.keep[result.ids].any():
+            return None
+        sizes = _sizes(node, out)
+        return out.write(torch.ops.aten.reshape.default, node, (value, sizes))
 
     @staticmethod
-    def _select(node: fx.Node, joined: Joined, result: Flow, out: Emitter) -> fx.Node | None:
-        source, whole = out.value(joined.origin), out.value(node.args[0])
-        kept = out.kept(result)
-        if len(kept) == len(result.ids) and whole is not None:
-            if op_name(node) not in _VIEWS:
-                return out.copy(node)
-            target = torch.ops.aten.reshape.default
-            return out.write(target, node, (whole, out.argument(node.args[1])))
-        if source is None or not len(kept):
+    def as_it_is(node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Write the call with the arguments that it has; the identity as nothing."""
+        source = out.value(node.args[0])
+        if op_name(node) in _SAME:
+            return source
+        if source is None or op_name(node) not in _VIEWS:
+            return out.copy(node)
+        # `reshape`, because a `contiguous` before the view is not written.
+        sizes = out.argument(node.args[1])
+        return out.write(torch.ops.aten.reshape.default, node, (source, sizes))
+
+
+def picked(node: fx.Node, chain: Chain, out: Emitter) -> fx.Node | None:
+    """Write a value from its chain's source, if what is left of it fills a tensor.
+
+    Parameters
+    ----------
+    node
+        The call that it stands for.
+    chain
+        How it lies; free.
+    out
+        The ledger that is written.
+
+    Returns
+    -------
+    Node or None
+        In the new graph.
+    """
+    if node in out.state.tables and node not in out.state.written:
+        return None
+    return write(node, chain, out)
+
+
+def _is_plain(node: fx.Node, chain: Chain, out: Emitter) -> bool:
+    """Whether the call does with what is left what it did with all."""
+    source, name = out.state.known(chain.source), op_name(node)
+    assert source is not None
+    stays = out.keep[source.ids]
+    if bool(stays.all()) or name in _SAME or name == "pixel_unshuffle":
+        return True
+    if name == "pixel_shuffle" and node.args[0] in out.state.flows:
+        parts = stays.reshape(-1, int(node.args[1]) ** 2)  # type: ignore[arg-type]
+        return bool((parts == parts[:, :1]).all())
+    return name in _PLAIN and (node.args[0] in out.state.flows or not chain.free)
+
+
+def _settled(chain: Chain) -> tuple[Axes, Ints] | None:
+    """Return the axes of a value with one factor of channels each, and the members of each channel.
+
+    Where channels lie behind positions along an axis, and others along another one, as behind a
+    PixelShuffle, all that are told apart by that axis alone are one.
+    """
+    chain = chain.fused()
+    behind = [any(f.channel for f in axis) and not axis[0].channel and not axis[0].batch
+              for axis in chain.axes]  # fmt: skip
+    holds = [any(f.channel for f in axis) for axis in chain.axes]
+    axes, place = chain.axes, chain.place
+    if any(behind) and sum(holds) > 1:
+        if sum(holds) != sum(behind) + 1:
             return None
-        known = out.state.flows[joined.origin]
-        place = np.cumsum(out.keep[known.ids]) - 1
-        return out.select(node, source, result.axis, place[joined.order[kept]])
+        order = [b for b, h in zip(behind, holds, strict=True) if h]
+        place = np.moveaxis(place, order.index(False), 0)
+        members = place.reshape(len(place), -1)
+        axes = tuple(
+            tuple(replace(f, channel=False) for f in axis) if b else axis
+            for axis, b in zip(axes, behind, strict=True)
+        )
+        done = settled(axes, np.arange(len(members)))
+        return None if done is None else (done[0], members[done[1]])
+    done = settled(axes, place)
+    return None if done is None else (done[0], done[1][..., None])
 
 
-def _source(node: fx.Node, state: Analysis) -> Source | None:
-    operand = node.args[0]
-    if not isinstance(operand, fx.Node):
-        return None
-    virtual = state.plan(operand, Virtual)
-    if virtual is not None:
-        return Source(virtual.origin, state.flows[virtual.origin], virtual.table, True)
-    known = state.flows.get(operand)
-    if known is None:
-        return None
-    table = _spread(np.arange(len(known.ids)), known.axis, shape_of(operand))
-    return Source(operand, known, table, False)
+def _order(node: fx.Node, ndim: int) -> list[int]:
+    """Return where each axis of the result was, as the call itself moves axes of known sizes."""
+    probe = torch.empty(*range(2, ndim + 2), device="meta")
+    moved = node.target(probe, *node.args[1:], **node.kwargs)  # type: ignore[operator]
+    return [int(size) - 2 for size in moved.shape]
 
 
-def _sizes(node: fx.Node, result: Flow, out: Emitter) -> list[Any]:
+def _sizes(node: fx.Node, out: Emitter) -> list[int]:
     """Return the sizes of a view with as many channels as are left."""
-    sizes: list[Any] = []
-    for place, size in enumerate(node.meta["val"].shape):
-        if place == result.axis:
-            sizes.append(len(out.kept(result)))
-        elif is_batch(size):
-            sizes.append(out.batch())
-        else:
-            sizes.append(size if isinstance(size, int) else out.argument(node.args[1][place]))  # type: ignore[index]
-    return sizes
+    known = out.state.table(node)
+    assert known is not None
+    left = iter(extents(out.keep[known.ids]))
+    return [extent(axis, {f.key: next(left) for f in axis if f.channel}) for axis in known.axes]
 
 
-def _spread(values: Ints, axis: int, shape: tuple[int, ...]) -> Ints:
-    view = [1] * len(shape)
-    view[axis] = len(values)
-    return np.broadcast_to(values.reshape(view), shape)
-
-
-def _rearrange(node: fx.Node, table: Ints) -> Ints | None:
-    """Apply the call to an array of the operand's shape."""
-    name = op_name(node)
-    if name == "permute":
-        return table.transpose([int(d) % table.ndim for d in node.args[1]])  # type: ignore[union-attr, arg-type]
-    if name == "transpose":
-        return table.swapaxes(int(node.args[1]), int(node.args[2]))  # type: ignore[arg-type]
-    if name == "t":
-        return table.T
-    if name == "channel_shuffle":
-        groups, channels = int(node.args[1]), table.shape[1]  # type: ignore[arg-type]
-        return table[:, np.arange(channels).reshape(groups, -1).T.reshape(-1)]
-    shape = shape_of(node)
-    return table.reshape(shape) if int(np.prod(shape)) == table.size else None
-
-
+LAYOUT = Layout()
 OPS: dict[str, Rule] = dict.fromkeys(
-    ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "permute",
-     "transpose", "t", "channel_shuffle"),
-    Layout(),
-)  # fmt: skip
+    (*_VIEWS, *_PERMUTES, *_SAME, *SHUFFLES, "flatten", "unflatten", "squeeze", "unsqueeze"), LAYOUT
+)

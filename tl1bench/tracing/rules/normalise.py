@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import node_of
-from tl1bench.tracing.channels import Bools, Floats, Flow, Ints, flow, push
+from tl1bench.tracing.channels import Bools, Floats, Flow, Ints, Known, flow, push
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
@@ -44,7 +44,7 @@ def _vectors(node: fx.Node, state: Analysis) -> Vectors | None:
 class BatchNorm(Rule):
     """A channel with γ = 0 is the constant β, whatever flows in."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Push constants through the operation; γ = 0 makes new ones."""
         vectors, source_node = _vectors(node, state), node.args[0]
         if vectors is None or state.tensor(source_node) is not None:
@@ -93,7 +93,8 @@ class BatchNorm(Rule):
         if state.plan(node, Vectors) is None:
             OPAQUE.backward(node, state)
             return
-        state.along(node_of(node.args[0]), 1).use(self.reads(state.flows[node]))
+        source, result = state.along(node_of(node.args[0]), 1), state.flows[node]
+        source.use(self.reads(result) | (result.used & ~source.live))
 
     def reads(self, result: Flow) -> Bools:
         """Mark the channels that are read: those that are needed, not those of γ = 0."""

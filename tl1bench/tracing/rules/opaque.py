@@ -6,19 +6,22 @@ import torch
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Flow
-from tl1bench.tracing.graph import op_name
+from tl1bench.tracing.channels import Known, table
+from tl1bench.tracing.factors import BATCH, Factor
+from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules._base import Rule
 
 
 class Opaque(Rule):
     """Operands stay whole and exact; the result is live and stays whole."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Pin the operands, start new channels that must all stay."""
         value = node.meta.get("val")
         if not isinstance(value, (torch.Tensor, tuple, list)):
             return None
+        if node in state.made and isinstance(value, torch.Tensor):
+            return self.made(node, state)
         reason = f"read or written by {op_name(node)}"
         self.pin_operands(node, state, reason)
         if op_name(node) != "getitem":
@@ -26,6 +29,16 @@ class Opaque(Rule):
         if not isinstance(value, torch.Tensor) or value.dim() < 2:
             return None
         return state.free(node, 1, reason)
+
+    def made(self, node: fx.Node, state: Analysis) -> Known:
+        """Give what no input reaches, such as a mask, one channel that stays."""
+        axes = tuple(
+            (Factor(size, False, (axis,)),) if size != 1 else ()
+            for axis, size in enumerate(shape_of(node, BATCH))
+        )
+        known = table(axes, state.channels.fresh(1).reshape(()))
+        state.channels.force(known.ids.reshape(-1), f"made by {op_name(node)}")
+        return known
 
     def pin_operands(self, node: fx.Node, state: Analysis, reason: str) -> None:
         """Keep all that the call reads, with exact values.
@@ -46,7 +59,7 @@ class Opaque(Rule):
 class Scalar(Opaque):
     """Sizes and comparisons of sizes: no channels at all."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Nothing flows."""
         del node, state
         return None

@@ -10,7 +10,7 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import node_of
-from tl1bench.tracing.channels import Floats, Flow, flow
+from tl1bench.tracing.channels import Floats, Flow, Known, flow
 from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
@@ -34,7 +34,7 @@ class Pad(Rule):
     Reflected, replicated or wrapped positions are copies, which no constant minds.
     """
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Put new constant channels at either end; the others stay what they are."""
         source = state.flows.get(node_of(node.args[0]))
         padding = None if source is None else self._read(node, source)
@@ -70,11 +70,11 @@ class Pad(Rule):
         return Padding(low, high, source.axis, _value(node), elsewhere)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
-        """Use the input channel of every needed channel in the middle."""
+        """Use the input channel of every used channel in the middle."""
         padding = state.plan(node, Padding)
         if padding is not None:
             source, result = state.flows[node_of(node.args[0])], state.flows[node]
-            source.use(result.needed[self.middle(padding, len(source.ids))])
+            source.use(result.used[self.middle(padding, len(source.ids))])
 
     def middle(self, padding: Padding, count: int) -> slice:
         """Return where the `count` channels of the operand lie in the result."""

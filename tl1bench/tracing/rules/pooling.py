@@ -11,8 +11,9 @@ from torch import fx
 from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import node_of
-from tl1bench.tracing.channels import Flow, flow
-from tl1bench.tracing.graph import op_name
+from tl1bench.tracing.channels import Known, flow, table
+from tl1bench.tracing.factors import BATCH, Factor, renamed, size_of
+from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.writer import Emitter
@@ -24,7 +25,7 @@ class Pooling(Rule):
     def __init__(self, exact: bool = True) -> None:
         self.exact = exact
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Pass channels on; a constant that meets padding becomes live."""
         source_node = node.args[0]
         if not isinstance(source_node, fx.Node) or not self.is_batched(node):
@@ -45,13 +46,13 @@ class Pooling(Rule):
         if result is not None and isinstance(source, fx.Node):
             part = state.along(source, 1)
             if part.ids is result.ids:
-                part.use(result.needed)
+                result.pass_on(part)
 
 
 class Turn(Pooling):
     """`flip` and `roll`: positions change places; over channels they are opaque."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Pass channels on where other dimensions turn."""
         dims, source_node = node.args[-1], node.args[0]
         assert isinstance(source_node, fx.Node)
@@ -86,7 +87,7 @@ def has_divisor(read: Mapping[str, Any]) -> bool:
 class Mean(Rule):
     """Mean, maximum or sum over positions, with or without keeping the dimensions."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Drop the reduced dimensions; reducing over the channels themselves is opaque."""
         source_node = node.args[0]
         dims = node.args[1] if len(node.args) > 1 else None
@@ -106,33 +107,20 @@ class Mean(Rule):
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the input channel of every needed channel."""
-        result = state.flows.get(node)
-        source = state.flows.get(node.args[0]) if isinstance(node.args[0], fx.Node) else None
+        result = state.known(node)
+        source = state.known(node.args[0]) if isinstance(node.args[0], fx.Node) else None
         if result is not None and source is not None and result.ids is source.ids:
-            source.use(result.needed)
-
-
-class Select(Mean):
-    """One position of every channel, such as the class token; one channel alone is opaque."""
-
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
-        """Drop the dimension that the position was picked along."""
-        source_node, dim = node.args[:2]
-        source = state.flows.get(source_node) if isinstance(source_node, fx.Node) else None
-        if source is None or not isinstance(source_node, fx.Node):
-            return OPAQUE.forward(node, state)
-        dim = int(dim) % source_node.meta["val"].dim()  # type: ignore[arg-type]
-        if dim in (0, source.axis):
-            return OPAQUE.forward(node, state)
-        return flow(source.axis - (dim < source.axis), source.ids, source.const)
+            result.pass_on(source)
 
 
 class Expand(Mean):
     """Positions repeated: every channel stays what it is."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Pass channels on; to repeat one channel many times is opaque."""
         source_node = node.args[0]
+        if source_node in state.tables:
+            return self.several(node, state)
         source = state.flows.get(source_node) if isinstance(source_node, fx.Node) else None
         if source is None or not isinstance(source_node, fx.Node):
             return OPAQUE.forward(node, state)
@@ -141,14 +129,30 @@ class Expand(Mean):
             return OPAQUE.forward(node, state)
         return flow(axis, source.ids, source.const)
 
+    def several(self, node: fx.Node, state: Analysis) -> Known | None:
+        """Put positions along axes that had one."""
+        known, shape = state.table(node.args[0]), shape_of(node, BATCH)
+        assert known is not None
+        before = ((),) * (len(shape) - len(known.axes)) + known.axes
+        if any(axis and size_of(axis) != n for axis, n in zip(before, shape, strict=True)):
+            return OPAQUE.forward(node, state)
+        axes = tuple(
+            axis or ((Factor(n, False, ()),) if n != 1 else ())
+            for axis, n in zip(before, shape, strict=True)
+        )
+        return table(renamed(axes), known.ids, known.const)
+
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with as many channels as are left."""
-        source, known = out.value(node.args[0]), out.state.flows.get(node)
-        before = out.state.flows.get(node_of(node.args[0]))
+        source, known = out.value(node.args[0]), out.state.known(node)
+        before = out.state.known(node_of(node.args[0]))
         if source is None or known is None or before is None or known.ids is not before.ids:
             return out.copy(node)
-        sizes = [*out.argument(node.args[1])]
-        sizes[known.axis] = -1
+        sizes, lying = [*out.argument(node.args[1])], out.state.table(node)
+        assert lying is not None
+        for place, axis in enumerate(lying.axes):
+            if any(f.channel for f in axis):
+                sizes[place] = -1
         return out.call(node, (source, sizes, *node.args[2:]))
 
 
@@ -165,6 +169,5 @@ OPS: dict[str, Rule] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _AVERAGE),
     **dict.fromkeys(("mean", "amax", "amin", "sum"), Mean()),
     **dict.fromkeys(("flip", "roll"), Turn()),
-    "select": Select(),
     "expand": Expand(),
 }  # fmt: skip

@@ -1,13 +1,13 @@
-"""Maps of single numbers: activations, powers, clamps, and the identity."""
+"""Maps of single numbers: activations, powers, clamps."""
 
 from __future__ import annotations
 
 import torch
 from torch import fx
 
-from tl1bench.tracing.analysis import Analysis, Virtual
+from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import node_of
-from tl1bench.tracing.channels import Floats, Flow, Ints, flow, push
+from tl1bench.tracing.channels import Floats, Flow, Ints, Known, flow, push, table
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
@@ -17,53 +17,42 @@ from tl1bench.tracing.writer import Emitter
 class Unary(Rule):
     """f(x) of every number: constants go through f, channels stay what they are."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Push constants through the call with its own further arguments."""
         source_node = node.args[0]
         if not isinstance(source_node, fx.Node) or len(node.all_input_nodes) > 1:
             return OPAQUE.forward(node, state)
         source = state.flows.get(source_node)
-        if source is None:
+        if source is not None:
+            return flow(source.axis, source.ids, self.pushed(node, source))
+        several = state.table(source_node)
+        if several is None:
             return OPAQUE.forward(node, state)
-        return flow(source.axis, source.ids, self.pushed(node, source))
+        row = flow(1, several.ids.reshape(-1), several.const.reshape(-1))
+        const = self.pushed(node, row).reshape(several.ids.shape)
+        return table(several.axes, several.ids, const)
 
     def pushed(self, node: fx.Node, source: Flow) -> Floats:
         """Return the constants that come out where constants go in."""
         value = node_of(node.args[0]).meta["val"]
         return push(
-            source.const, source.axis, value.dim(), value.dtype,
+            source.const, source.axis, max(2, value.dim()), value.dtype,
             lambda x: node.target(x, *node.args[1:], **node.kwargs),  # type: ignore[operator]
         )  # fmt: skip
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the input channel of every needed channel."""
-        result, source = state.flows.get(node), None
+        result, source = state.known(node), None
         if isinstance(node.args[0], fx.Node):
-            source = state.flows.get(node.args[0])
+            source = state.known(node.args[0])
         if result is not None and source is not None and result.ids is source.ids:
-            source.use(result.needed)
-
-
-class Identity(Unary):
-    """The identity, written as nothing (also between the two views of a channel shuffle)."""
-
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
-        """Pass on what is known of the operand."""
-        virtual = state.plan(node_of(node.args[0]), Virtual)
-        if virtual is not None:
-            state.note(node, virtual)
-            return None
-        return super().forward(node, state)
-
-    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
-        """Pass the operand on."""
-        return out.value(node.args[0])
+            result.pass_on(source)
 
 
 class Prelu(Unary):
     """Leaky ReLU with one learnt slope, or one a channel."""
 
-    def forward(self, node: fx.Node, state: Analysis) -> Flow | None:
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Push constants through with their own slopes."""
         source_node, slope_node = node.args[:2]
         slope = state.tensor(slope_node)
@@ -99,8 +88,6 @@ class Prelu(Unary):
 
 UNARY = Unary()
 OPS: dict[str, Rule] = {
-    **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "contiguous", "alias", "detach",
-                     "clone"), Identity()),
     "prelu": Prelu(), "_prelu_kernel": Prelu(),
     **dict.fromkeys(
         ("relu", "relu6", "hardtanh", "sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid",

@@ -1,0 +1,232 @@
+"""Sums, products and the like where channels of an operand lie along several axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Bools, Floats, Ints, Known, Table, table
+from tl1bench.tracing.factors import BATCH, Axes, Axis, Factor, levels, renamed, size_of
+from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.regular import product
+from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._contraction import Side
+from tl1bench.tracing.rules.opaque import OPAQUE
+from tl1bench.tracing.writer import Emitter
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """Operands laid over each other: a `Side` for what depends on the input, None for a tensor."""
+
+    sides: tuple[Side | None, ...]
+    axes: Axes
+    fixed: bool
+
+
+class Broadcast(Rule):
+    """f(a, b): channels of both operands are one, along every axis.
+
+    A known tensor with a number for each place along an axis has the same ones for all rows, so
+    that these must keep the same places.
+    """
+
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
+        """Tie the operands' channels; two constants make a constant, a factor 0 as well."""
+        laid = _lay(node, state)
+        if laid is None:
+            return OPAQUE.forward(node, state)
+        shape = tuple(f.size for f in levels(laid.axes))
+        own = next(s.ids for s in laid.sides if s is not None and s.shape == shape)
+        for side in laid.sides:
+            if side is not None and not serves_all(side, shape):
+                wide = np.broadcast_to(side.ids, shape)
+                state.channels.tie(own.reshape(-1), wide.reshape(-1))
+        state.note(node, laid)
+        const = [np.broadcast_to(c, shape) for c in _constants(node, laid, state)]
+        return table(laid.axes, own, self.applied(node, const))
+
+    def applied(self, node: fx.Node, const: list[Floats]) -> Floats:
+        """Return the constants of the result."""
+        return _applied(node, const)
+
+    def backward(self, node: fx.Node, state: Analysis) -> None:
+        """Use both operands' channels for every used channel."""
+        laid, result = state.plan(node, Laid), state.known(node)
+        if laid is None or result is None:
+            return
+        for side in laid.sides:
+            if side is not None:
+                known = np.broadcast_to(~np.isnan(side.const), result.ids.shape)
+                side.use(np.asarray(result.used & (result.live | known)))
+
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
+        """Keep the same places in all rows beside numbers that are the same for all rows."""
+        laid, result = state.plan(node, Laid), state.known(node)
+        if laid is None or result is None:
+            return []
+        kept, wanted = keep[result.ids], []
+        if laid.fixed:
+            rows = result.ids[product(kept) & ~kept]
+            wanted.append((rows, f"equal rows of {op_name(node)}"))
+        for side in laid.sides:
+            if side is not None and serves_all(side, result.ids.shape) and kept.any():
+                wanted.append((side.ids.reshape(-1), f"one for all in {op_name(node)}"))
+        return wanted
+
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Write the call with what is left of a known operand."""
+        laid, result = out.state.plan(node, Laid), out.state.known(node)
+        if laid is None or result is None:
+            return out.copy(node)
+        kept = out.keep[result.ids]
+        if not kept.any():
+            return None
+        written: dict[fx.Node, fx.Node | None] = {}
+        for operand in operands_of(node):
+            tensor = out.state.tensor(operand)
+            if tensor is None:
+                written[operand] = out.value(operand)
+                continue
+            places = {
+                dim: np.flatnonzero(kept.any(axis=_but(level, kept.ndim)))
+                for level, dim in _own_dims(tensor, laid.axes)
+            }
+            written[operand] = out.tensor(operand, out.sliced(operand, places))
+        if any(w is None for w in written.values()):
+            return None
+        return out.call(node, fx.node.map_arg(node.args, lambda operand: written[operand]))
+
+
+class Choice(Broadcast):
+    """`where` and `masked_fill`: one of two numbers, as a third one says."""
+
+    def applied(self, node: fx.Node, const: list[Floats]) -> Floats:
+        """Return no constants: which of the two it is may differ from position to position."""
+        del node
+        return np.full(const[0].shape, np.nan)
+
+
+def serves_all(side: Side, shape: tuple[int, ...]) -> bool:
+    """Whether an operand has one channel for all those of the result."""
+    return side.table.ids.size == 1 and bool(shape)
+
+
+def operands_of(node: fx.Node) -> list[fx.Node]:
+    """Return the operands of a call, in order."""
+    return [operand for operand in node.args if isinstance(operand, fx.Node)]
+
+
+def _but(level: int, count: int) -> tuple[int, ...]:
+    return tuple(a for a in range(count) if a != level)
+
+
+def _lay(node: fx.Node, state: Analysis) -> Laid | None:
+    """Lay the axes of both operands over each other from the last one on."""
+    ndim, operands = node.meta["val"].dim(), operands_of(node)
+    tables: list[Table | None] = []
+    for operand in operands:
+        known = None if state.tensor(operand) is not None else state.table(operand)
+        if known is None and state.tensor(operand) is None:
+            return None
+        tables.append(known)
+    padded = [None if t is None else ((),) * (ndim - len(t.axes)) + t.axes for t in tables]
+    axes = _joined([p for p in padded if p is not None], ndim)
+    sizes = shape_of(node, BATCH)
+    if axes is None or any(a and size_of(a) != n for a, n in zip(axes, sizes, strict=True)):
+        return None
+    # A known operand may be all that has more than one position along an axis.
+    axes = tuple(
+        axis or ((Factor(n, False, ()),) if n != 1 else ())
+        for axis, n in zip(axes, sizes, strict=True)
+    )
+    sides: list[Side | None] = []
+    for known, own in zip(tables, padded, strict=True):
+        if known is None or own is None:
+            sides.append(None)
+            continue
+        shape = tuple(
+            next((f.size for f in mine if f.channel), 1)
+            for mine, axis in zip(own, axes, strict=True) if any(f.channel for f in axis)
+        )  # fmt: skip
+        sides.append(Side(known, shape, len(shape)))
+    full = tuple(f.size for f in levels(axes))
+    if not any(side is not None and side.shape == full for side in sides):
+        return None
+    several = len(full) > 1
+    fixed = several and any(
+        t is not None and bool(_own_dims(t, axes)) for t in map(state.tensor, operands)
+    )
+    return Laid(tuple(sides), renamed(axes), fixed)
+
+
+def _joined(operands: list[Axes], ndim: int) -> Axes | None:
+    """Return the axes of the result; None where factors do not fit."""
+    found: list[Axis] = []
+    for place in range(ndim):
+        own = [axes[place] for axes in operands if axes[place]]
+        wide = [axis for axis in own if [f.size for f in axis] != [1]] or own
+        kinds = {tuple((f.size, f.channel) for f in axis) for axis in wide}
+        if len(kinds) > 1:
+            return None
+        if any(not f.channel for axis in own for f in axis) != any(
+            not f.channel for axis in wide for f in axis
+        ):
+            return None
+        found.append(wide[0] if wide else ())
+    return tuple(found)
+
+
+def _own_dims(tensor: Tensor, axes: Axes) -> list[tuple[int, int]]:
+    """Return (level, dimension) wherever a known tensor tells channels of an axis apart."""
+    found, level = [], 0
+    for place, axis in enumerate(axes):
+        dim = place - len(axes) + tensor.dim()
+        if any(f.channel for f in axis):
+            if dim >= 0 and tensor.shape[dim] > 1:
+                found.append((level, dim))
+            level += 1
+    return found
+
+
+def _constants(node: fx.Node, laid: Laid, state: Analysis) -> list[Floats]:
+    """Return per operand what is constant of it, 1 along levels that it does not tell apart."""
+    found = []
+    for operand, side in zip(operands_of(node), laid.sides, strict=True):
+        if side is not None:
+            found.append(side.const)
+            continue
+        tensor = state.tensor(operand)
+        assert tensor is not None
+        own = dict(_own_dims(tensor, laid.axes))
+        order = [own[level] for level in sorted(own)]
+        numbers = tensor.to(torch.float64).permute(
+            *order, *(d for d in range(tensor.dim()) if d not in order)
+        )
+        numbers = numbers.reshape(*(tensor.shape[d] for d in order), -1)
+        low, high = numbers.amin(dim=-1), numbers.amax(dim=-1)
+        same = torch.where(low == high, low, torch.full_like(low, torch.nan)).numpy()
+        count = len(levels(laid.axes))
+        found.append(same.reshape([tensor.shape[own[i]] if i in own else 1 for i in range(count)]))
+    return found
+
+
+def _applied(node: fx.Node, const: list[Floats]) -> Floats:
+    """Return the constants of the result; a factor 0 makes one, whatever the other is."""
+    kind = node.meta["val"].dtype
+    a, b = (torch.from_numpy(np.array(c)).to(kind) for c in const)
+    with torch.no_grad():
+        result = node.target(a, b, *node.args[2:], **node.kwargs)  # type: ignore[operator]
+    values = result.to(torch.float64).numpy()
+    name = op_name(node)
+    gone = np.zeros(const[0].shape, dtype=bool)
+    if name in ("mul", "div"):
+        gone = (const[0] == 0) | ((const[1] == 0) & (name == "mul"))
+    return np.where(gone, 0.0, values)
+
+
+BROADCAST, CHOICE = Broadcast(), Choice()

@@ -1,0 +1,145 @@
+"""Attention as one operation: softmax(q·kᵀ/√D + mask)·v."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from torch import fx
+
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.arguments import complete
+from tl1bench.tracing.channels import Bools, Floats, Ints, Known, table
+from tl1bench.tracing.factors import levels
+from tl1bench.tracing.graph import shape_of
+from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._contraction import Contraction, Side, agree, contraction
+from tl1bench.tracing.rules.opaque import OPAQUE
+from tl1bench.tracing.rules.product import multiplied
+from tl1bench.tracing.writer import Emitter
+
+
+@dataclass(frozen=True, eq=False)
+class Attended:
+    """Queries and keys, and (scores and) values; `dims` of a query before anything went."""
+
+    scores: Contraction
+    mixed: Contraction
+    dims: int
+
+
+class Attention(Rule):
+    """Dim d of q and of k go together where either is 0, or where k is the same everywhere.
+
+    Such a k adds the same number to all scores of a query, which softmax does not see. The result
+    has the labels of v; a head none of whose values is needed goes whole.
+    """
+
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
+        """Tie queries with keys; the result's channels are those of the values."""
+        found = self.read(node, state)
+        if found is None:
+            return OPAQUE.forward(node, state)
+        state.note(node, found)
+        q, k = found.scores.sides
+        state.channels.tie(*multiplied(q, k))
+        values = found.mixed.sides[1]
+        mask = complete(node)["attn_mask"]
+        if isinstance(mask, fx.Node):
+            state.pin(mask, "mask of scaled_dot_product_attention")
+        shape = np.broadcast_shapes(values.shape, (*found.mixed.lead, 1))
+        const = np.broadcast_to(self.through(values.const, mask is None), shape)
+        return table(found.mixed.axes, np.broadcast_to(values.ids, shape), const)
+
+    def through(self, const: Floats, unmasked: bool) -> Floats:
+        """Return the constants of the result: of values too, unless a mask may hide them all."""
+        return const if unmasked else np.where(const == 0, const, np.nan)
+
+    def read(self, node: fx.Node, state: Analysis) -> Attended | None:
+        """Return how queries, keys and values meet; None where that is not known."""
+        given = complete(node)
+        q, k, v = (state.table(given[name]) for name in ("query", "key", "value"))
+        if q is None or k is None or v is None or given["enable_gqa"]:
+            return None
+        ndim = len(q.axes)
+        if not ndim == len(k.axes) == len(v.axes) or ndim < 3:
+            return None
+        lead = "abcdefgh"[: ndim - 2]
+        scores = contraction((q, k), (lead + "nd", lead + "md", lead + "nm"))
+        if (
+            scores is None
+            or not scores.summed
+            or _tells_heads_apart(complete(node)["attn_mask"], scores)
+        ):
+            return None
+        heads = np.zeros([f.size for f in levels(scores.axes)], dtype=np.int64)
+        mixed = contraction((table(scores.axes, heads), v), (lead + "nm", lead + "me", lead + "ne"))
+        if mixed is None or mixed.owner != 1:
+            return None
+        return Attended(scores, mixed, q.axes[-1][0].size)
+
+    def backward(self, node: fx.Node, state: Analysis) -> None:
+        """Use the values, and where any of a head is needed its queries and keys."""
+        found, result = state.plan(node, Attended), state.table(node)
+        if found is None or result is None:
+            return
+        values = found.mixed.sides[1]
+        known = np.broadcast_to(~np.isnan(values.const), result.ids.shape)
+        values.use(np.asarray(result.used & (result.live | known)))
+        heads = np.asarray(result.needed).any(axis=-1, keepdims=True)
+        q, k = found.scores.sides
+        read = heads & (q.const != 0) & np.isnan(k.const)
+        q.use(np.asarray(read | (heads & ~np.isnan(q.const))))
+        k.use(np.asarray(read | (heads & ~np.isnan(k.const))))
+
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
+        """Keep the same heads in queries, keys, values and the result."""
+        found, result = state.plan(node, Attended), state.table(node)
+        if found is None or result is None:
+            return []
+        out = Side(result, result.ids.shape, len(found.mixed.lead))
+        sides = (*found.scores.sides, found.mixed.sides[1], out)
+        return list(agree(sides, keep, "heads of scaled_dot_product_attention"))
+
+    def products(self, node: fx.Node, state: Analysis) -> list[tuple[int, Ints]]:
+        """Return queries times keys, and scores times values."""
+        found, result = state.plan(node, Attended), state.known(node)
+        if found is None or result is None:
+            return []
+        given = complete(node)
+        query, key, value = (shape_of(given[a], batch=1) for a in ("query", "key", "value"))
+        scores = math.prod(query[:-1]) * key[-2]
+        shared = max((side.ids for side in found.scores.sides), key=lambda ids: ids.size)
+        return [(scores * query[-1], shared), (scores * value[-1], result.ids)]
+
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Write the call with the scale that it had."""
+        found, result = out.state.plan(node, Attended), out.state.table(node)
+        if found is None or result is None:
+            return out.copy(node)
+        if not out.keep[result.ids].any():
+            return None
+        written = out.copy(node)
+        if written is not None and complete(node)["scale"] is None:
+            written.kwargs = {**written.kwargs, **self.scale(found, out)}
+        return written
+
+    def scale(self, found: Attended, out: Emitter) -> dict[str, float]:
+        """Return 1/√D of the D that there was, where it is another one now."""
+        kept = out.keep[found.scores.sides[0].ids]
+        left = int(kept.sum(axis=-1).max())
+        return {} if left == found.dims else {"scale": found.dims**-0.5}
+
+
+def _tells_heads_apart(mask: fx.Node | None, scores: Contraction) -> bool:
+    """Whether a mask has numbers of their own for heads, which would have to be cut."""
+    if mask is None:
+        return False
+    return any(
+        size != 1 and any(f.channel for f in axis)
+        for size, axis in zip(mask.meta["val"].shape[::-1], scores.axes[::-1], strict=False)
+    )
+
+
+OPS: dict[str, Rule] = {"scaled_dot_product_attention": Attention()}
