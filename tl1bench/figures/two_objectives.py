@@ -69,8 +69,10 @@ def _panel(panel: Axes, runs: pd.DataFrame, problem: str, evidence: Evidence) ->
 
 def _within(runs: pd.DataFrame, tolerance: float) -> pd.DataFrame:
     """Return the mean points whose mean validation error is within the tolerance of dense."""
-    means = runs.groupby(["method", "step"], sort=False)[["val_error_pct", *_SIZES]].mean()
-    means = means.reset_index()
+    grouped = runs.groupby(["method", "step"], sort=False)
+    means = grouped[["val_error_pct", *_SIZES]].mean().assign(seeds=grouped["seed"].nunique())
+    # A step that some seed did not reach is no mean of all.
+    means = means[means["seeds"] == runs["seed"].nunique()].reset_index()
     bar = means.loc[means["method"] == DENSE, "val_error_pct"].min() + tolerance
     bar = bar if np.isfinite(bar) else np.inf
     return means[(means["val_error_pct"] <= bar + 1e-9) & (means["method"] != DENSE)]

@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from tl1bench import config, files, results
 from tl1bench.report.tables.between_fronts import outcome
+from tl1bench.report.within import within
 from tl1bench.results import Objective, layout
 from tl1bench.results.between_fronts import versus_fronts
 from tl1bench.results.printed import NOTHING, display, spread
@@ -64,13 +65,14 @@ def _results(table: pd.DataFrame, tolerance: float) -> str:
             column = results.OBJECTIVES[objective]
             sizes = chosen[chosen["method"] != results.DENSE].groupby("method", sort=False)[column]
             means = sizes.mean().dropna()
-            if means.empty:
-                continue
+            means = means[means.index.isin(within(chosen, runs, tolerance))]
+            smallest = [] if means.empty else [str(means.idxmin())]
             # The method of this project, and the smallest of all, be it another's.
-            for method in dict.fromkeys((results.HERO, str(means.idxmin()))):
+            for method in dict.fromkeys((results.HERO, *smallest)):
                 own = chosen[chosen["method"] == method]
                 if not own.empty:
-                    rows.append(_row(str(problem), wanted, method, own))
+                    good = method in within(chosen, runs, tolerance)
+                    rows.append(_row(str(problem), wanted, method, own, good=good))
     return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
 
 
@@ -98,12 +100,14 @@ def _verdict(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _row(problem: str, wanted: str, method: str, runs: pd.DataFrame) -> dict[str, str]:
+def _row(
+    problem: str, wanted: str, method: str, runs: pd.DataFrame, *, good: bool = True
+) -> dict[str, str]:
     runs = runs.sort_values("seed")
     error, ratio = runs["test_error_pct"], runs["latency_ratio_p50"].mean()
     return {
         "problem": problem,
-        "smallest in": wanted,
+        "smallest in": wanted if not wanted or good else f"{wanted} (none within)",
         "method": display(method),
         "test error %": spread(error.mean(), error.std()),
         "non-zero weights": f"{runs['nonzero_weights'].mean():,.0f}",
