@@ -159,7 +159,7 @@ def test_a_missing_file_and_broken_yaml_are_refused(tmp_path: Path) -> None:
         config.load(broken)
     for depth in ("[" * 9000 + "]" * 9000, "".join(f"{' ' * i}a:\n" for i in range(3000))):
         broken.write_text(depth)
-        with pytest.raises(ConfigError, match="nested too deeply"):
+        with pytest.raises(ConfigError, match="nested (too deeply|without end)"):
             config.load(broken)
     broken.write_text("- a")
     with pytest.raises(ConfigError, match="must hold a mapping"):

@@ -30,6 +30,10 @@ def load(path: Path) -> Config:
         raw = read_yaml(files.read_bytes(path, MAX_BYTES))
     except OSError as error:
         raise ConfigError(f"Cannot read {path}: {error.strerror}. Name one by --params.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8 text."
+        ) from error
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigError(f"{path} is not valid YAML: {reason}.") from error
