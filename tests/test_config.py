@@ -157,9 +157,9 @@ def test_a_missing_file_and_broken_yaml_are_refused(tmp_path: Path) -> None:
     broken.write_bytes(b"a: \xe9")
     with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 3\)"):
         config.load(broken)
-    for depth in ("[" * 9000 + "]" * 9000, "".join(f"{' ' * i}a:\n" for i in range(3000))):
+    for depth in ("[" * 9000 + "]" * 9000, "".join(f"{' ' * i}a:\n" for i in range(300))):
         broken.write_text(depth)
-        with pytest.raises(ConfigError, match="nested (too deeply|without end)"):
+        with pytest.raises(ConfigError, match=r"nested (too deeply|without end)"):
             config.load(broken)
     broken.write_text("- a")
     with pytest.raises(ConfigError, match="must hold a mapping"):
