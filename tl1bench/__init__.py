@@ -12,13 +12,17 @@ The flow goes one way: params.yaml → data → train → compact → export →
 * `export_onnx` writes one ONNX file, checked against torch;
 * `measure` times such files in processes without torch.
 
-Importing this package does not import torch: every public name is loaded at first use.
+Importing this package does not import torch: every public name is loaded at first use. The library
+needs torch, numpy, scipy, safetensors, tabulate and rich alone; a name that needs another package
+says so in one sentence where it is not installed.
 """
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from tl1bench.errors import needed_by
 
 __version__ = "0.1.0"
 
@@ -89,10 +93,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"tl1bench.{name}")
+    with needed_by(f"tl1bench.{name}"):
+        if name in _HOMES:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+        if name in _ROOMS:
+            return importlib.import_module(f"tl1bench.{name}")
     raise AttributeError(f"module 'tl1bench' has no attribute {name!r}")
 
 

@@ -1,5 +1,11 @@
 """What can go wrong through no fault of the code: one sentence each, never a traceback."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Where a package is had under another name than it is imported by.
+_PACKAGES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+
 
 def printable(text: str) -> str:
     r"""Return `text` on one line; what a terminal would obey or hide is written as `\x1b`."""
@@ -39,3 +45,24 @@ class ExportError(Tl1benchError):
 
 class MeasurementError(Tl1benchError):
     """A measurement could not be taken as the protocol demands."""
+
+
+@contextmanager
+def needed_by(what: str) -> Iterator[None]:
+    """Say in one sentence that `what`, done inside, needs a package that is not installed.
+
+    Raises
+    ------
+    MissingPackageError
+        A module of another package is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module in ("", __name__.partition(".")[0]):
+            raise
+        package = _PACKAGES.get(module, module)
+        raise MissingPackageError(
+            f"{what} needs the package {package}, which is not installed: pip install {package}."
+        ) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tl1bench.errors import ConfigError, Tl1benchError, printable
+from tl1bench.errors import ConfigError, Tl1benchError, needed_by, printable
 
 if TYPE_CHECKING:
     from tl1bench.config import Config
@@ -44,7 +44,8 @@ def main() -> None:
     """
     try:
         _check_options(sys.argv[1:])
-        app()
+        with needed_by("This command"):
+            app()
     except Tl1benchError as error:
         sentence = str(error)
     except OSError as error:

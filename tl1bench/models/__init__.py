@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tl1bench import plugins
-from tl1bench.errors import ConfigError
+from tl1bench.errors import ConfigError, needed_by
 
 
 def names() -> tuple[str, ...]:
@@ -66,7 +66,8 @@ def build(
 
 
 def _torchvision(name: str) -> Any:
-    import torchvision
+    with needed_by(f"Network {name!r}"):
+        import torchvision
 
     if name not in torchvision.models.list_models(module=torchvision.models):
         raise ConfigError(f"torchvision has no classification network {name!r}.")

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-
-from tl1bench.errors import ConfigError
+from tl1bench.errors import ConfigError, needed_by
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
     from torch import Tensor, fx
 
@@ -117,7 +116,16 @@ class Points(Sequence[Point]):
         return min(able, key=lambda p: (getattr(p, by), p.error))
 
     def table(self) -> pd.DataFrame:
-        """Return one row a point: step, level, error, sizes and architecture."""
+        """Return one row a point: step, level, error, sizes and architecture.
+
+        Raises
+        ------
+        MissingPackageError
+            pandas is not installed.
+        """
+        with needed_by("The table of a path"):
+            import pandas as pd
+
         columns = ("step", "level", "error", *SIZES, "architecture")
         return pd.DataFrame([{c: getattr(p, c) for c in columns} for p in self], columns=columns)
 
@@ -128,8 +136,11 @@ class Points(Sequence[Point]):
         ------
         ConfigError
             `by` is unknown.
+        MissingPackageError
+            matplotlib is not installed.
         """
-        from matplotlib.figure import Figure
+        with needed_by("The figure of a path"):
+            from matplotlib.figure import Figure
 
         if by not in SIZES:
             raise ConfigError(f"by is {by!r}; give one of {', '.join(SIZES)}.")
