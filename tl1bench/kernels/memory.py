@@ -1,4 +1,4 @@
-"""Tensors as C sees them: what may be handed over by its address, and in which shape."""
+"""Tensors as kernels see them: what may be handed over by its address, and in which shape."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ _KINDS = (Tensor, nn.Parameter)
 _BYTES = 4  # of a float32
 
 
-def plain(*tensors: Tensor) -> bool:
-    """Whether the address of each means what C takes it for.
+def ordinary(*tensors: Tensor) -> bool:
+    """Whether the address of each means what a kernel takes it for, on whatever device.
 
-    That is so for ordinary float32 tensors on the CPU with something in them, whose memory is there
-    and whose history autograd does not want to know. A subclass may keep its numbers anywhere.
+    That is so for ordinary float32 tensors with something in them, whose memory is there and whose
+    history autograd does not want to know. A subclass may keep its numbers anywhere.
     """
     if torch.compiler.is_compiling():  # what looks like a tensor here is a name in a graph
         return False
     recorded = torch.is_grad_enabled()
-    return all(_is_plain(t) and not (recorded and t.requires_grad) for t in tensors)
+    return all(_is_ordinary(t) and not (recorded and t.requires_grad) for t in tensors)
 
 
-def _is_plain(t: Tensor) -> bool:
+def plain(*tensors: Tensor) -> bool:
+    """Whether these are `ordinary` and on the CPU, where C can go."""
+    return ordinary(*tensors) and all(t.is_cpu for t in tensors)
+
+
+def _is_ordinary(t: Tensor) -> bool:
     return (
         type(t) in _KINDS
-        and t.is_cpu
         and t.layout is torch.strided
         and t.dtype is torch.float32
         and t.numel() > 0

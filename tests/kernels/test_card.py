@@ -1,0 +1,58 @@
+"""What runs on a card: its passes by Triton's interpreter, and never without being asked for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from checkouts import ROOT
+
+from tl1bench.kernels import card, tl1
+
+HERE = Path(__file__).parent
+
+
+def test_the_passes_hold_in_tritons_interpreter() -> None:
+    pytest.importorskip("triton")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "interpreted.py"],
+        cwd=HERE, capture_output=True, text=True, check=False,
+        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_the_interpreter_no_pass_takes_a_tensor_of_the_cpu() -> None:
+    told = (
+        "import torch, sys; from tl1bench.kernels import card; print(card.takes(torch.ones(2, 2)))"
+    )
+    quiet = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{told}; print('triton' in sys.modules)"],
+        capture_output=True, text=True, check=True, env={**quiet, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_tiles_cover_every_weight_once() -> None:
+    for rows, n, groups in ((1, 5000, 2), (1, 7, 7), (300, 11, 11), (2, 3000, 1000)):
+        shape = card._Shape.of(torch.empty(rows, n), groups)
+        assert shape.kept * shape.gone == rows * n
+        assert shape.kept == groups * shape.each
+        assert shape.block_kept * shape.block_gone <= 2048
+        reached = {
+            k * shape.step_kept + m * shape.step_gone
+            for k in range(shape.kept) for m in range(shape.gone)
+        }  # fmt: skip
+        assert reached == set(range(rows * n))
+        assert shape.span % shape.block_gone == 0
+
+
+def test_constants_are_those_of_the_kernels_in_c() -> None:
+    packed = tl1.packed(0.1, 1e-3)
+    assert card.Point.of(packed).constants == tuple(tl1.constants(0.1, 1e-3))
+    assert card.Point.of(None) == card.Point()
