@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from made_up_data import python2_pickle
 
 from tl1bench.datasets import Dataset, _idx, _pickles, split
-from tl1bench.datasets._dataset import every_fifth
+from tl1bench.datasets._fifths import every_fifth
 from tl1bench.errors import ConfigError
 
 
@@ -112,5 +112,5 @@ def test_every_fifth_of_each_class_is_marked() -> None:
 
 
 def test_classes_are_counted_when_they_have_no_names() -> None:
-    assert _numbered(4).classes == 2
+    assert _numbered(4).outputs == 2
     assert _numbered(4).input_shape == (1,)

@@ -37,7 +37,7 @@ def test_a_fetched_data_set_is_read_as_the_contract_says(
         assert y.dtype == np.int64
         assert x.shape == (len(y), *data.input_shape)
         assert x.ndim == 4
-        assert 0 <= y.min() <= y.max() < data.classes == len(set(data.labels))
+        assert 0 <= y.min() <= y.max() < data.outputs == len(set(data.labels))
         assert x.flags.writeable
         assert 0.9 < data.scale * x.max() <= 1
 
@@ -124,7 +124,7 @@ def test_the_mirror_can_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("TL1BENCH_MIRROR", str(mirror))
     datasets.fetch(name, tmp_path / "data")
-    assert datasets.read(name, tmp_path / "data").classes == 10
+    assert datasets.read(name, tmp_path / "data").outputs == 10
 
 
 @mirrored

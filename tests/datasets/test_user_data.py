@@ -47,7 +47,7 @@ def test_an_npz_is_read_with_its_labels_mapped_from_zero(tmp_path: Path) -> None
     assert data.y_test.tolist() == [2, 0]
     assert data.y_test.dtype == np.int64
     assert data.labels == ("5", "7", "9")
-    assert (data.scale, data.classes, data.input_shape) == (1.0, 3, (3,))
+    assert (data.scale, data.outputs, data.input_shape) == (1.0, 3, (3,))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tl1bench import files
+from tl1bench import files, tasks
 from tl1bench.pipeline import store
 from tl1bench.pipeline.stages import start
 from tl1bench.results import layout
@@ -24,7 +24,9 @@ def test_only_a_network_that_learned_nothing_is_named(
     for job, found in zip(jobs, (Against(3, 60, 1e-9), Against(59, 60, 0.4)), strict=False):
         files.write_json(store.piece(job.digest) / layout.GUESSING, dataclasses.asdict(found))
     # The third was trained before there was such a file.
-    start._warn(jobs)
+    start._warn(jobs, tasks.load())
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("NOTHING WAS LEARNED on mine (seed 1): dense has 59.0 % validation")
+    assert line.startswith(
+        "NOTHING WAS LEARNED on mine (seed 1): dense has a validation error of 59.0 %, "
+    )
     assert "guessing the commonest class 60.0 % (p = 0.4)" in line

@@ -1,13 +1,23 @@
-"""Against guessing the commonest class: a paired test that knows luck from learning."""
+"""Against the best guess: paired tests that know luck from learning."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tl1bench.results.guessing import against_guessing
+from tl1bench import tasks
+from tl1bench.results.guessing import Against
+from tl1bench.results.guessing import against_guessing as compare
 
+CLASSES, NUMBERS = tasks.load("classification"), tasks.load("regression")
 Y = np.array([0] * 60 + [1] * 40)
+
+
+def against_guessing(predicted: Any, y: Any, y_train: Any) -> Against:
+    """Compare predicted classes."""
+    return compare(CLASSES, predicted, y, y_train)
 
 
 def test_a_network_that_guesses_has_not_learned() -> None:
@@ -40,3 +50,24 @@ def test_chance_alone_is_taken_for_learning_as_often_as_the_level_says() -> None
     y = np.tile([0, 1], 100)
     learned = [against_guessing(draw.integers(0, 2, 200), y, y).learned for _ in range(400)]
     assert 0 < np.mean(learned) <= 0.06
+
+
+def test_the_mean_is_the_guess_where_numbers_are_learned() -> None:
+    y = np.random.default_rng(1).normal(3.0, 2.0, 200)
+    found = compare(NUMBERS, y + 0.1, y, y)
+    assert found.error_pct == pytest.approx(10)
+    assert found.guess_error_pct == pytest.approx(100 * y.std())
+    assert found.learned
+    mean = np.full_like(y, y.mean())
+    assert compare(NUMBERS, mean, y, y).p == 1
+    assert compare(NUMBERS, -y, y, y).p > 0.9
+
+
+def test_numbers_drawn_by_chance_are_taken_for_learning_as_seldom_as_the_level_says() -> None:
+    draw = np.random.default_rng(0)
+    # The mean of the training examples is the best guess: what noise adds only makes it worse.
+    learned = []
+    for _ in range(300):
+        y, y_train = draw.normal(size=50), draw.normal(size=500)
+        learned.append(compare(NUMBERS, 0.05 * draw.normal(size=50), y, y_train).learned)
+    assert np.mean(learned) <= 0.08

@@ -31,10 +31,12 @@ class Preprocess(Frozen):
 class Data(Frozen):
     """A data set that the profile reads: one of ours, or a user's own file or folder of images.
 
-    `columns`: what a column is, where the guess is wrong; `size`: side that images are resized to.
+    `task`: what is learned, classes or numbers; `columns`: what a column is, where the guess is
+    wrong; `size`: side that images are resized to.
     """
 
     path: Path | None = None
+    task: Literal["classification", "regression"] = "classification"
     label: str | None = None
     columns: dict[str, Literal["number", "boolean", "category", "drop"]] = Field(
         default_factory=dict

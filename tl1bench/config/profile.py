@@ -106,6 +106,8 @@ class Config(Frozen):
                     f"datasets.{name}: give a path to your own file, or name one of ours: "
                     f"{', '.join(ours)}"
                 )
+            if data.path is None and data.task == "regression":
+                raise ValueError(f"datasets.{name}.task: it has classes; leave `task:` out")
             # Its own folder is what the pipeline depends on, so that a changed file is noticed.
             place = self.data / name
             if data.path is not None and place not in (data.path, data.path.parent):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tl1bench import tasks
 from tl1bench.datasets import _fitting
 from tl1bench.datasets._options import Options
 from tl1bench.datasets._preprocessing import Preprocessing
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tl1bench.datasets._tables.columns import Column
 
 Array = NDArray[Any]
-Labels = NDArray[np.int64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,29 +36,33 @@ class Dataset:
     """Training and test parts; network input = `scale` · x.
 
     `x_train`, `x_test`: uint8 or float32, (n, channels, height, width) or (n, features);
-    `y_train`, `y_test`: int64 (n,), from 0 to classes - 1; `labels`: what each class is called.
-    `stratified`: a split keeps the shares of the classes; `notes`: what was guessed in reading.
+    `y_train`, `y_test`: what `task` learns, (n,): int64 numbers of classes, from 0, or float64 as
+    they are. `labels`: what each class is called. `stratified`: a split keeps the shares of the
+    classes; `notes`: what was guessed in reading.
 
     A table has `raw` until `prepare` was called, its values being float64 (n, columns), codes of
-    categories and NaN for what is missing; then it has `preprocessing`.
+    categories and NaN for what is missing; then it has `preprocessing`. Numbers have a `target`
+    then, and are float32 in standard deviations from the mean of the training examples.
     """
 
     name: str
     x_train: Array
-    y_train: Labels
+    y_train: Array
     x_test: Array
-    y_test: Labels
+    y_test: Array
     scale: float
     labels: tuple[str, ...] = ()
     stratified: bool = False
     notes: tuple[str, ...] = ()
     raw: Raw | None = None
     preprocessing: Preprocessing | None = None
+    task: tasks.Task = field(default_factory=tasks.load)
+    target: tasks.Target | None = None
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return len(self.labels) or int(max(self.y_train.max(), self.y_test.max())) + 1
+    def outputs(self) -> int:
+        """How many outputs a network needs: one a class, or one for a number."""
+        return len(self.labels) or max(map(self.task.outputs, (self.y_train, self.y_test)))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -70,11 +75,11 @@ class Split:
     """Training, validation and test parts; the test part is read once, at the end."""
 
     x_train: Array
-    y_train: Labels
+    y_train: Array
     x_val: Array
-    y_val: Labels
+    y_val: Array
     x_test: Array
-    y_test: Labels
+    y_test: Array
 
 
 def split(dataset: Dataset, validation: int, seed: int) -> Split:
@@ -108,16 +113,16 @@ def split(dataset: Dataset, validation: int, seed: int) -> Split:
     )
 
 
-def _drawn(count: int, validation: int, seed: int) -> tuple[Labels, Labels]:
+def _drawn(count: int, validation: int, seed: int) -> tuple[Rows, Rows]:
     order = np.random.Generator(np.random.PCG64(seed)).permutation(count)
     # Sorted: which examples are set aside is random, not the order they are kept in.
     return np.sort(order[validation:]), np.sort(order[:validation])
 
 
-def _stratified(dataset: Dataset, validation: int, seed: int) -> tuple[Labels, Labels]:
+def _stratified(dataset: Dataset, validation: int, seed: int) -> tuple[Rows, Rows]:
     from sklearn.model_selection import train_test_split
 
-    y, classes = dataset.y_train, dataset.classes
+    y, classes = dataset.y_train, dataset.outputs
     counts = np.bincount(y, minlength=classes)
     if (counts < 2).any():
         rare = int(counts.argmin())
@@ -139,10 +144,42 @@ def _stratified(dataset: Dataset, validation: int, seed: int) -> tuple[Labels, L
 
 
 def prepare(dataset: Dataset, parts: Split) -> tuple[Dataset, Split]:
-    """Turn a table's values into inputs, as fitted on the training rows of `parts` alone.
+    """Turn a table's values into inputs, and numbers to be learned into standard deviations.
 
-    Other data sets are what they are already.
+    Both are fitted on the training rows of `parts` alone. All else is what it is already.
+
+    Raises
+    ------
+    DataError
+        No column, or not what is to be learned, varies over the training rows.
     """
+    return _inputs(*_targets(dataset, parts))
+
+
+def _targets(dataset: Dataset, parts: Split) -> tuple[Dataset, Split]:
+    target = dataset.task.target(parts.y_train)
+    if target is None:
+        return dataset, parts
+    if target.scale == 0:
+        raise DataError(
+            f"data set '{dataset.name}': what is to be learned is {target.mean:g} in all training "
+            "rows: there is nothing to learn"
+        )
+    ready = dataclasses.replace(
+        dataset,
+        y_train=target.apply(dataset.y_train),
+        y_test=target.apply(dataset.y_test),
+        target=target,
+    )
+    return ready, dataclasses.replace(
+        parts,
+        y_train=target.apply(parts.y_train),
+        y_val=target.apply(parts.y_val),
+        y_test=ready.y_test,
+    )
+
+
+def _inputs(dataset: Dataset, parts: Split) -> tuple[Dataset, Split]:
     if dataset.raw is None:
         return dataset, parts
     raw = dataset.raw
@@ -150,7 +187,9 @@ def prepare(dataset: Dataset, parts: Split) -> tuple[Dataset, Split]:
         outputs = _fitting.fit(raw.columns, parts.x_train, raw.options.preprocess)
     except DataError as error:
         raise DataError(f"data set '{dataset.name}': {error}") from None
-    fitted = Preprocessing(raw.columns, outputs, raw.label, dataset.labels, raw.options.reading)
+    fitted = Preprocessing(
+        raw.columns, outputs, raw.label, dataset.labels, raw.options.reading, dataset.target
+    )
     ready = dataclasses.replace(
         dataset,
         x_train=fitted.apply(dataset.x_train),
@@ -164,11 +203,3 @@ def prepare(dataset: Dataset, parts: Split) -> tuple[Dataset, Split]:
         x_val=fitted.apply(parts.x_val),
         x_test=ready.x_test,
     )
-
-
-def every_fifth(labels: Array) -> NDArray[np.bool_]:
-    """Mark every fifth example of each class, in order: a stratified 80/20 split without chance."""
-    chosen = np.zeros(len(labels), dtype=np.bool_)
-    for label in np.unique(labels):
-        chosen[np.flatnonzero(labels == label)[4::5]] = True
-    return chosen

@@ -37,10 +37,12 @@ class Choices:
 class Options:
     """What params.yaml says about one data set; `preprocess` None leaves all values alone.
 
-    `columns`: what a column is, where the guess is wrong: number, boolean, category or drop.
-    `size`: height and width that images are resized to.
+    `task`: what is learned of the label, classes or numbers. `columns`: what a column is, where the
+    guess is wrong: number, boolean, category or drop. `size`: height and width that images are
+    resized to.
     """
 
+    task: str = "classification"
     label: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)

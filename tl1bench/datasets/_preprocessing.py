@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tl1bench.datasets._options import Reading
 from tl1bench.datasets._tables.columns import Column
 from tl1bench.errors import DataError
+from tl1bench.tasks import Target
 
 FORMAT = "tl1bench preprocessing 1"
 """What the stored form calls itself."""
@@ -63,10 +64,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """All that turns a table into inputs and outputs into classes.
+    """All that turns a table into inputs, and outputs into classes or numbers.
 
-    `columns` of the table, `outputs` in the order of the network's inputs, `label`: the column of
-    the classes, `classes`: what the network's outputs stand for, `reading`: how its file is read.
+    `columns` of the table, `outputs` in the order of the network's inputs, `label`: the column that
+    was learned, `classes`: what the network's outputs stand for, `reading`: how its file is read,
+    `target`: how the one output stands for a number, where there are no classes.
     """
 
     columns: tuple[Column, ...]
@@ -74,6 +76,7 @@ class Preprocessing:
     label: str
     classes: tuple[str, ...]
     reading: Reading = dataclasses.field(default_factory=Reading)
+    target: Target | None = None
 
     def apply(self, x: NDArray[np.float64]) -> NDArray[np.float32]:
         """Turn values and codes (n, columns) into inputs (n, outputs).
@@ -139,6 +142,7 @@ class Preprocessing:
                 label=stored["label"],
                 classes=tuple(stored["classes"]),
                 reading=reading,
+                target=Target(**stored["target"]) if stored.get("target") else None,
             )
             if not {o.column for o in found.outputs} <= {c.name for c in found.columns}:
                 raise ValueError("an input is made of a column that is not listed")

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from tl1bench.datasets._preprocessing import Preprocessing
 from tl1bench.datasets._tables import read_frame
-from tl1bench.datasets._tables.columns import codes, words
+from tl1bench.datasets._tables.columns import Column, codes, words
+from tl1bench.datasets._tables.frame import Frame
 from tl1bench.errors import DataError
 
 
-def read_rows(
-    path: Path, fitted: Preprocessing
-) -> tuple[NDArray[np.float32], NDArray[np.str_] | None]:
-    """Return inputs (n, outputs) as `fitted` makes them, and the classes where the table has them.
+def read_rows(path: Path, fitted: Preprocessing) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+    """Return inputs (n, outputs) as `fitted` makes them, and the label where the table has it.
+
+    Classes are texts; numbers are given in the table's own unit.
 
     Columns are found by their names; others than those that the network was trained on are not
     looked at.
@@ -36,14 +37,18 @@ def read_rows(
                 f"has {', '.join(map(str, frame.table.columns))}"
             )
         x = np.column_stack([codes(frame, column) for column in fitted.columns])
+        known = _known(frame, fitted)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
-    return fitted.apply(x), _classes(frame.table, fitted.label)
+    return fitted.apply(x), known
 
 
-def _classes(table: Any, label: str) -> NDArray[np.str_] | None:
-    if label not in table.columns or table[label].isna().any():
+def _known(frame: Frame, fitted: Preprocessing) -> NDArray[Any] | None:
+    label = fitted.label
+    if label not in frame.table.columns or frame.table[label].isna().any():
         return None
-    return words(table[label]).to_numpy(dtype=np.str_)
+    if fitted.target is not None:
+        return codes(frame, Column(label, "number"))
+    return words(frame.table[label]).to_numpy(dtype=np.str_)

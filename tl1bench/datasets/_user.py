@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tl1bench import files
+from tl1bench import files, tasks
 from tl1bench.datasets import _images
 from tl1bench.datasets._dataset import Array, Dataset, Raw
+from tl1bench.datasets._learned import learned
 from tl1bench.datasets._npz import MAX_BYTES, read_npz
 from tl1bench.datasets._options import Options
 from tl1bench.datasets._tables import read_frame, table
@@ -29,12 +30,13 @@ def read_user(
     """Read the file at `path` as data set `name`; the same bytes as at its first use, or refused.
 
     .npz: x_train, x_test as (n, features), (n, height, width) or (n, channels, height, width);
-    y_train, y_test as n whole numbers or strings. Unsigned bytes are taken for pixels and scaled
-    by 1/255, all other numbers become float32 as they are.
+    y_train, y_test as n whole numbers or strings, or numbers to be learned. Unsigned bytes are
+    taken for pixels and scaled by 1/255, all other numbers become float32 as they are.
 
     A table (.csv, .tsv, .txt, .data, .parquet): one row an example; numbers, booleans and
     categories beside a label, with gaps. A column `split` of `train` and `test` is obeyed; without
-    it every fifth row of each class is for testing. `prepare` makes inputs of it after the split.
+    it every fifth row of each class, or in size, is for testing. `prepare` makes inputs of it after
+    the split.
 
     A folder: images in folders named after their classes.
 
@@ -49,7 +51,7 @@ def read_user(
     root
         Where data lie.
     label
-        The column of the classes; by default one called so, or the last.
+        The column that is to be learned; by default one called so, or the last.
     options
         What else was said about the file.
 
@@ -83,9 +85,11 @@ def read_user(
         )
     try:
         if folder:
-            dataset = _of_arrays(name, _images.read(Path(path), options.size), stratified=True)
+            dataset = _of_arrays(
+                name, _images.read(Path(path), options.size), options.task, stratified=True
+            )
         elif Path(path).suffix.lower() == ".npz":
-            dataset = _of_arrays(name, _npz(content))
+            dataset = _of_arrays(name, _npz(content), options.task)
         else:
             dataset = _of_table(name, content, Path(path).suffix.lower(), options)
     except (ValueError, MemoryError, OverflowError) as error:
@@ -114,7 +118,7 @@ def _recorded(digest_file: Path) -> str | None:
     return words[0]
 
 
-def _of_arrays(name: str, arrays: dict[str, Array], stratified: bool = False) -> Dataset:
+def _of_arrays(name: str, arrays: dict[str, Array], task: str, stratified: bool = False) -> Dataset:
     """Return the data set in four arrays; ValueError says what is wrong with it."""
     x_train, x_test = (_features(key, arrays[key]) for key in ("x_train", "x_test"))
     if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
@@ -122,17 +126,18 @@ def _of_arrays(name: str, arrays: dict[str, Array], stratified: bool = False) ->
             f"x_train has examples of {x_train.shape[1:]} {x_train.dtype}, x_test of "
             f"{x_test.shape[1:]} {x_test.dtype}; make them alike"
         )
-    y_train, y_test = (_labels(key, arrays[key]) for key in ("y_train", "y_test"))
-    classes = _check(x_train, y_train, x_test, y_test)
+    _check(x_train, arrays["y_train"], x_test, arrays["y_test"])
+    y_train, y_test, labels = learned(task, arrays["y_train"], arrays["y_test"])
     return Dataset(
         name=name,
         x_train=x_train,
-        y_train=np.searchsorted(classes, y_train).astype(np.int64),
+        y_train=y_train,
         x_test=x_test,
-        y_test=np.searchsorted(classes, y_test).astype(np.int64),
+        y_test=y_test,
         scale=1 / 255 if x_train.dtype == np.uint8 else 1.0,
-        labels=tuple(str(value) for value in classes.tolist()),
+        labels=labels,
         stratified=stratified,
+        task=tasks.load(task),
     )
 
 
@@ -143,37 +148,30 @@ def _of_table(name: str, content: bytes, suffix: str, options: Options) -> Datas
         raise ValueError(f"no readable table (more than {_MAX_COLUMNS:,} columns)")
     found = table.read(read_frame(content, suffix, options.reading), options)
     test = found.test
-    x_train, x_test, y_train, y_test = found.x[~test], found.x[test], found.y[~test], found.y[test]
-    classes = _check(x_train, y_train, x_test, y_test)
+    x_train, x_test = found.x[~test], found.x[test]
+    _check(x_train, found.y[~test], x_test, found.y[test])
+    y_train, y_test, labels = learned(options.task, found.y[~test], found.y[test])
     return Dataset(
         name=name,
         x_train=x_train,
-        y_train=np.searchsorted(classes, y_train).astype(np.int64),
+        y_train=y_train,
         x_test=x_test,
-        y_test=np.searchsorted(classes, y_test).astype(np.int64),
+        y_test=y_test,
         scale=1.0,
-        labels=tuple(str(value) for value in classes.tolist()),
-        stratified=True,
+        labels=labels,
+        stratified=bool(labels),
         notes=found.notes,
         raw=Raw(found.columns, found.label, options),
+        task=tasks.load(options.task),
     )
 
 
-def _check(x_train: Array, y_train: Array, x_test: Array, y_test: Array) -> Array:
-    """Return the classes of parts that belong together; ValueError where they do not."""
+def _check(x_train: Array, y_train: Array, x_test: Array, y_test: Array) -> None:
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
         if len(x) != len(y):
             raise ValueError(f"x_{part} has {len(x)} examples, y_{part} has {len(y)} labels")
         if len(x) == 0:
             raise ValueError(f"the {part} part has no examples")
-    if y_train.dtype.kind != y_test.dtype.kind:
-        raise ValueError("y_train and y_test must both hold whole numbers, or both strings")
-    classes = np.unique(y_train)
-    if len(classes) < 2:
-        raise ValueError("y_train has a single class; at least two are needed")
-    if len(unknown := np.setdiff1d(y_test, classes)):
-        raise ValueError(f"class {unknown[0].item()!r} of y_test does not occur in y_train")
-    return classes
 
 
 def _npz(content: bytes) -> dict[str, Array]:
@@ -210,20 +208,3 @@ def _features(key: str, x: Array) -> Array:
         example = np.argwhere(~np.isfinite(values))[0][0]
         raise ValueError(f"{key}[{example}] holds a value that is not finite in float32")
     return values
-
-
-def _labels(key: str, y: Array) -> Array:
-    """Return n whole numbers or strings."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise ValueError(f"{key} has shape {y.shape}; one label an example is needed, (n,)")
-    if y.dtype.kind == "f":
-        if not (np.isfinite(y).all() and (y == np.rint(y)).all() and (abs(y) < 2**53).all()):
-            raise ValueError(f"{key} holds fractions; labels are whole numbers or strings")
-        return y.astype(np.int64)
-    if y.dtype.kind in "biu":
-        return y.astype(np.int64)
-    if y.dtype.kind == "U":
-        return y
-    raise ValueError(f"{key} holds {y.dtype}; labels are whole numbers or strings")

@@ -13,7 +13,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from tl1bench.datasets import _idx
-from tl1bench.datasets._dataset import every_fifth
+from tl1bench.datasets._fifths import every_fifth
 from tl1bench.datasets._recipe import Piece, Recipe, Request, Source, Unavailable, idx_digests
 
 

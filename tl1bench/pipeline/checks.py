@@ -43,7 +43,7 @@ def check(config: Config, say: Callable[[str], None]) -> None:
                 told.add(line)
                 say(line)
         try:
-            model = objects.network(problem, data.input_shape, data.classes, seed=0)
+            model = objects.network(problem, data.input_shape, data.outputs, seed=0)
             x = torch.zeros(4, *data.input_shape)
             anatomy = neurons.Anatomy.of(model, x, problem.groups)
         except (ValueError, ConfigError, CompactionError) as error:

@@ -87,14 +87,14 @@ def train(job: Job, tick: processes.Tick) -> None:
     device = training.choose_device(job.config.device, job.index)
     data, split = loading.split(job.config, problem)
     penalty = objects.penalty(job.method, method, problem, job.lam)
-    model = objects.network(problem, data.input_shape, data.classes, job.seed).to(device)
+    model = objects.network(problem, data.input_shape, data.outputs, job.seed).to(device)
     found = files.read_json(job.config.build / "sources" / "problems" / f"{job.problem}.json")
     trained = training.train(
         model,
         objects.optimizer(method, problem, penalty),
         neurons.Anatomy.from_json(found["neurons"], model),
-        training.Examples.of(split.x_train, split.y_train, data.scale, device),
-        training.Examples.of(split.x_val, split.y_val, data.scale, device),
+        training.Examples.of(split.x_train, split.y_train, data.scale, device, data.task),
+        training.Examples.of(split.x_val, split.y_val, data.scale, device, data.task),
         problem.budget,
         job.seed,
         tick=lambda done, total: tick(done / total),

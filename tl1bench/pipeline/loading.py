@@ -25,6 +25,7 @@ def dataset(config: Config, name: str) -> datasets.Dataset:
 def _options(own: Data) -> datasets.Options:
     chosen = own.preprocess
     return datasets.Options(
+        task=own.task,
         label=own.label,
         columns=own.columns,
         reading=datasets.Reading(**own.reading.model_dump()),

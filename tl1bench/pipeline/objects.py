@@ -49,7 +49,7 @@ def penalty(name: str, method: Method, problem: Problem, lam: float) -> penaltie
         raise ConfigError(f"methods.{name}: {error}") from error
 
 
-def network(problem: Problem, input_shape: Sequence[int], classes: int, seed: int) -> nn.Module:
+def network(problem: Problem, input_shape: Sequence[int], outputs: int, seed: int) -> nn.Module:
     """Build the problem's network with the initial weights of `seed`.
 
     Parameters
@@ -58,8 +58,8 @@ def network(problem: Problem, input_shape: Sequence[int], classes: int, seed: in
         Names the network and its options.
     input_shape
         Shape of one example.
-    classes
-        Number of outputs.
+    outputs
+        How many: one a class, or one for a number.
     seed
         Of the initial weights.
 
@@ -68,7 +68,7 @@ def network(problem: Problem, input_shape: Sequence[int], classes: int, seed: in
     Module
         On the CPU.
     """
-    return models.build(problem.network.name, input_shape, classes, seed, **problem.network.options)
+    return models.build(problem.network.name, input_shape, outputs, seed, **problem.network.options)
 
 
 def optimizer(

@@ -47,7 +47,7 @@ def network(problem: Problem, data: Dataset, seed: int, device: torch.device) ->
 
     from tl1bench.pipeline import objects
 
-    model = objects.network(problem, data.input_shape, data.classes, seed).to(device)
+    model = objects.network(problem, data.input_shape, data.outputs, seed).to(device)
     if len(data.input_shape) == 3:
         model.to(memory_format=torch.channels_last)
     return model
@@ -79,8 +79,8 @@ def loop(
 
     path = problem.path
     assert path is not None
-    examples = training.Examples.of(split.x_train, split.y_train, data.scale, device)
-    validation = training.Examples.of(split.x_val, split.y_val, data.scale, device)
+    examples = training.Examples.of(split.x_train, split.y_train, data.scale, device, data.task)
+    validation = training.Examples.of(split.x_val, split.y_val, data.scale, device, data.task)
     # A table of a hundred rows is to be learnt in as many epochs as one of ten thousand.
     batch = min(128, max(8, len(examples) // 50)) if path.batch == "auto" else path.batch
     epochs = Epochs(examples, batch=batch, shift=path.shift, every=path.shrink_every)

@@ -1,11 +1,14 @@
-"""Did a network learn anything? Against guessing the commonest class, by a paired test."""
+"""Did a network learn anything? Against the best guess, by a paired test."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tl1bench.tasks import Task
 
 LEVEL = 0.05
 """A network whose p-value is not below this did no better than guessing."""
@@ -26,29 +29,27 @@ class Against:
 
 
 def against_guessing(
-    predicted: NDArray[np.int64], y: NDArray[np.int64], y_train: NDArray[np.int64]
+    task: Task, predicted: NDArray[Any], y: NDArray[Any], y_train: NDArray[Any]
 ) -> Against:
-    """Compare predictions with guessing the commonest class of the training examples.
-
-    McNemar's exact test, one-sided: of the examples that only one of the two gets right, is it the
-    network by more than chance? Source: McNemar, Psychometrika 12 (1947).
+    """Compare predictions with the one answer that is best on the training examples.
 
     Parameters
     ----------
+    task
+        What was to be learned; its `chance` is the test.
     predicted, y
-        (n,) predicted and true classes of the validation examples.
+        (n,) predicted and true classes, or numbers, of the validation examples.
     y_train
-        (m,) classes of the training examples.
+        (m,) those of the training examples.
 
     Returns
     -------
     Against
-        With p = 1 where both are right on the same examples.
+        With p = 1 where both are right, or wrong, alike.
     """
-    from scipy.stats import binomtest
-
-    guessed = y == np.bincount(y_train).argmax()
-    right = predicted == y
-    better, worse = int((right & ~guessed).sum()), int((guessed & ~right).sum())
-    p = binomtest(better, better + worse, alternative="greater").pvalue if better + worse else 1.0
-    return Against(100 * float((~right).mean()), 100 * float((~guessed).mean()), float(p))
+    guessed = task.guessed(y_train)
+    return Against(
+        error_pct=task.error_pct(predicted, y),
+        guess_error_pct=task.error_pct(np.full(len(y), guessed), y),
+        p=task.chance(predicted, guessed, y),
+    )

@@ -1,4 +1,4 @@
-"""An epoch of classification over examples that lie in memory: the pipeline's own training loop."""
+"""An epoch over examples that lie in memory: the pipeline's own training loop."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from tl1bench.tasks import Task
+from tl1bench.training.evaluation import loss
 from tl1bench.training.examples import Examples, shifted
 
 
@@ -35,30 +36,34 @@ class Epochs:
     between: Callable[[], None] | None = None
 
     def __call__(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
-        """Train one epoch with cross-entropy, in an order from torch's global generator.
+        """Train one epoch with the task's loss, in an order from torch's global generator.
 
         Returns its mean over the epoch.
         """
-        loss, turn = torch.zeros((), device=self.examples.y.device), 0
+        total, turn = torch.zeros((), device=self.examples.y.device), 0
         order = torch.randperm(len(self.examples))
         for turn, rows in enumerate(order.split(self.batch), 1):
             if len(rows) < self.batch and turn > 1:
-                return float(loss) / (turn - 1)
+                return float(total) / (turn - 1)
             x, y = self.examples.batch(rows.to(self.examples.y.device, non_blocking=True))
             if self.shift:
                 x = shifted(x, self.shift, torch.default_generator)
-            loss += _iterate(model, optimizer, x, y)
+            total += _iterate(model, optimizer, x, y, self.examples.task)
             if self.between and self.every and turn % self.every == 0:
                 self.between()
-        return float(loss) / turn
+        return float(total) / turn
 
 
 def _iterate(
-    model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    task: Task,
 ) -> torch.Tensor:
     # A function of its own: the graph must be gone before the network may shrink.
     optimizer.zero_grad(set_to_none=True)
-    loss = functional.cross_entropy(model(x), y)
-    loss.backward()
+    found = loss(model(x), y, task)
+    found.backward()
     optimizer.step()
-    return loss.detach()
+    return found.detach()

@@ -1,4 +1,4 @@
-"""Proof on data that two networks are one function: float64 outputs and every prediction."""
+"""Proof on data that two networks are one function: float64 outputs and every decision."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Equality:
         max |f(x) − g(x)| / max(1, max |f(x)|) in float64 over the first 1,000 examples.
     changed_predictions
         Examples of the whole split whose predicted class differs; where float32 rounding alone
-        separates two nearly equal scores, float64 decides.
+        separates two nearly equal scores, float64 decides. Numbers are no decisions: none of them.
     error_pct
-        Wrong float32 predictions of the second network in percent of the whole split.
+        Error of the second network's float32 predictions on the whole split.
     """
 
     max_abs_difference: float
@@ -54,14 +54,18 @@ def compare(full: nn.Module, small: nn.Module, examples: Examples) -> Equality:
     rows = torch.arange(min(FLOAT64_EXAMPLES, len(examples)), device=examples.y.device)
     x = examples.batch(rows)[0].double()
     difference = agreement.difference(full(x), small(x))
-    before, after = (predictions(_fast(network), examples) for network in (full, small))
+    after, task = predictions(_fast(small), examples), examples.task
+    changed = _changed(full, small, after, examples) if task.decides else 0
+    return Equality(difference, changed, task.error_pct(after, examples.y))
+
+
+def _changed(full: nn.Module, small: nn.Module, after: torch.Tensor, examples: Examples) -> int:
+    before, predicted = predictions(_fast(full), examples), examples.task.predicted
     doubtful = (before != after).nonzero().flatten()
-    changed = 0
-    if len(doubtful):
-        x = examples.batch(doubtful)[0].double()
-        changed = int((full(x).argmax(1) != small(x).argmax(1)).sum())
-    wrong = int((after != examples.y).sum())
-    return Equality(difference, changed, 100.0 * wrong / len(examples))
+    if not len(doubtful):
+        return 0
+    x = examples.batch(doubtful)[0].double()
+    return int((predicted(full(x)) != predicted(small(x))).sum())
 
 
 def _fast(network: nn.Module) -> nn.Module:

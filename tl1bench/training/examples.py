@@ -1,8 +1,8 @@
-"""Labelled examples on the training device, and small shifts of images."""
+"""Examples on the training device with what is to be learned, and small shifts of images."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,26 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from tl1bench import tasks
+
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and labels on the training device; the network sees `scale * x`."""
+    """Inputs x and what `task` wants of them, y; the network sees `scale * x`."""
 
     x: torch.Tensor
     y: torch.Tensor
     scale: float
+    task: tasks.Task = field(default_factory=tasks.load)
 
     @classmethod
     def of(
-        cls, x: NDArray[Any], y: NDArray[np.int64], scale: float, device: torch.device
+        cls,
+        x: NDArray[Any],
+        y: NDArray[np.int64] | NDArray[np.float32],
+        scale: float,
+        device: torch.device,
+        task: tasks.Task | None = None,
     ) -> Examples:
         """Move arrays to `device` once; bytes stay bytes until they are used.
 
@@ -30,28 +38,35 @@ class Examples:
         x
             (example, …) bytes or floats.
         y
-            (example,) class numbers.
+            (example,) numbers of classes, or values.
         scale
             What inputs are multiplied by.
         device
             Where they go.
+        task
+            What is to be learned; classes when not given.
 
         Returns
         -------
         examples : Examples
             On the device.
         """
-        return cls(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device), scale)
+        return cls(
+            torch.from_numpy(x).to(device),
+            torch.from_numpy(y).to(device),
+            scale,
+            task or tasks.load(),
+        )
 
     def __len__(self) -> int:
         return len(self.y)
 
     def first(self, count: int) -> Examples:
         """Return the first `count` examples, or all if there are fewer."""
-        return Examples(self.x[:count], self.y[:count], self.scale)
+        return Examples(self.x[:count], self.y[:count], self.scale, self.task)
 
     def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return inputs as float32 and labels of the given rows."""
+        """Return inputs as float32 and y of the given rows."""
         return self.x[rows].float().mul_(self.scale), self.y[rows]
 
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from tl1bench import neurons
 from tl1bench.errors import Tl1benchError
 from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training.evaluation import error_pct
+from tl1bench.tasks import Task
+from tl1bench.training.evaluation import error_pct, loss
 from tl1bench.training.examples import Examples, shifted
 from tl1bench.training.schedule import Schedule
 from tl1bench.training.shrinker import Shrinker
@@ -111,7 +111,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = schedule.lr(t)
         optimizer.lam_scale = schedule.lam_scale(t)
-        curve.take(_step(model, optimizer, x, y))
+        curve.take(_step(model, optimizer, x, y, training.task))
         if budget.shrink_every and (t + 1) % budget.shrink_every == 0:
             shrinker.shrink()
         if t + 1 in curve.marks:
@@ -172,9 +172,9 @@ class _Curve:
         self._loss = torch.zeros((), device=glance.y.device)
         self._since, self._started = 0, clock()
 
-    def take(self, loss: torch.Tensor) -> None:
+    def take(self, found: torch.Tensor) -> None:
         """Take notice of the loss of one iteration."""
-        self._loss += loss
+        self._loss += found
         self._since += 1
 
     def read(self, t: int) -> None:
@@ -207,14 +207,18 @@ class _Curve:
 
 
 def _step(
-    model: nn.Module, optimizer: ProximalOptimizer, x: torch.Tensor, y: torch.Tensor
+    model: nn.Module,
+    optimizer: ProximalOptimizer,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    task: Task,
 ) -> torch.Tensor:
     # A function of its own: the graph must be gone before the network may shrink.
     optimizer.zero_grad(set_to_none=True)
-    loss = functional.cross_entropy(model(x), y)
-    loss.backward()
+    found = loss(model(x), y, task)
+    found.backward()
     optimizer.step()
-    return loss.detach()
+    return found.detach()
 
 
 def _nonzero(model: nn.Module, names: tuple[str, ...]) -> int:

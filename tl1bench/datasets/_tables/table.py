@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tl1bench.datasets._dataset import every_fifth
+from tl1bench.datasets._fifths import every_fifth, every_fifth_by_size
 from tl1bench.datasets._options import Options
 from tl1bench.datasets._tables.columns import KINDS, Column, codes, describe, words
 from tl1bench.datasets._tables.frame import Frame
 
 SPLIT = "split"
 FEWEST = 5
-"""Rows of a class that suffice for training, validation and a test of every fifth."""
+"""Rows of a class, or of numbers, that suffice for training, validation and a test of a fifth."""
 
 _MANY = 20
 _LABELS = ("label", "class", "target", "y")
@@ -24,9 +24,9 @@ _IDENTITIES = ("id", "index", "row", "row_id", "rowid", "row id", "unnamed: 0")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Values or codes (n, columns), classes as texts or whole numbers (n,), and who is for testing.
+    """Values or codes (n, columns), what is to be learned (n,), and who is for testing.
 
-    `notes`: what was guessed.
+    That are classes as texts or whole numbers, or numbers. `notes`: what was guessed.
     """
 
     columns: tuple[Column, ...]
@@ -48,12 +48,8 @@ def read(frame: Frame, options: Options) -> Table:
         raise ValueError(f"there is no column beside the label '{label}'")
     columns = tuple(describe(frame, name, options.columns.get(name)) for name in inputs)
     x = np.column_stack([codes(frame, column) for column in columns])
-    y = classes(frame, label)
-    if SPLIT in names:
-        test = _test_rows(frame)
-    else:
-        _refuse_small_classes(y, label)
-        test = every_fifth(y)
+    y, fifth = _LEARNED[options.task](frame, label, SPLIT in names)
+    test = _test_rows(frame) if SPLIT in names else fifth
     if gaps := int(np.isnan(x).sum()):
         notes.append(f"{gaps:,} values are missing")
         if options.preprocess is None:
@@ -80,9 +76,37 @@ def classes(frame: Frame, label: str) -> NDArray[Any]:
     if not (np.isfinite(y).all() and (y == np.rint(y)).all() and (abs(y) < 2**53).all()):
         raise ValueError(
             f"label column '{label}' holds fractions, and labels are whole numbers or texts; name "
-            "the column of the classes by `label:`, or sort the numbers into classes first"
+            "the column of the classes by `label:`, or write `task: regression` to learn the "
+            "numbers themselves"
         )
     return y.astype(np.int64)
+
+
+def numbers(frame: Frame, label: str) -> NDArray[np.float64]:
+    """Return the label column as numbers; ValueError where it is none, or has a gap."""
+    y = codes(frame, Column(label, "number"))
+    if np.isnan(y).any():
+        row = int(np.isnan(y).argmax())
+        raise ValueError(f"label column '{label}' has no value in {frame.place(row)}")
+    return y
+
+
+def _of_classes(frame: Frame, label: str, split: bool) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    y = classes(frame, label)
+    if not split:
+        _refuse_small_classes(y, label)
+    return y, every_fifth(y)
+
+
+def _of_numbers(frame: Frame, label: str, split: bool) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    y = numbers(frame, label)
+    if not split and len(y) < FEWEST:
+        raise ValueError(f"{len(y)} rows are too few to train, validate and test: add some")
+    return y, every_fifth_by_size(y)
+
+
+# What a column and its rows for testing are to a task, by its name.
+_LEARNED = {"classification": _of_classes, "regression": _of_numbers}
 
 
 def _left_out(frame: Frame, options: Options, notes: list[str]) -> set[str]:
@@ -137,7 +161,8 @@ def _refuse_small_classes(y: NDArray[Any], label: str) -> None:
     if len(values) > max(_MANY, len(y) / 2):
         raise ValueError(
             f"label column '{label}' holds {len(values)} different values in {len(y)} rows, which "
-            "are no classes; name the column of the classes by `label:`"
+            "are no classes; name the column of the classes by `label:`, or write `task: "
+            "regression` where they are numbers to be learned"
         )
     small = [f"'{value}' ({count})" for value, count in zip(values, counts, strict=True)
              if count < FEWEST]  # fmt: skip

@@ -116,8 +116,9 @@ def _compact(cell: _Cell, tick: processes.Tick) -> None:
     training.prepare_process()
     problem = cell.config.problems[cell.problem]
     data, split = loading.split(cell.config, problem)
-    model = objects.network(problem, data.input_shape, data.classes, seed=0)
-    test = training.Examples.of(split.x_test, split.y_test, data.scale, torch.device("cpu"))
+    model = objects.network(problem, data.input_shape, data.outputs, seed=0)
+    cpu = torch.device("cpu")
+    test = training.Examples.of(split.x_test, split.y_test, data.scale, cpu, data.task)
     example = test.batch(torch.arange(2))[0]
     # In float64 constants fold without rounding; what is kept is rounded once, at the end.
     full = model.double().eval()

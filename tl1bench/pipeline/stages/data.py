@@ -13,12 +13,13 @@ from tl1bench.pipeline import loading
 
 
 def run(config: Config, name: str) -> None:
-    """Write `data/<name>.json`: digest, shapes and class counts; of a table its columns, too."""
+    """Write `data/<name>.json`: digest, shapes, task; of a table its columns, too."""
     data = loading.dataset(config, name)
     found: dict[str, Any] = {
         "sha256": loading.digest(data),
         "input_shape": list(data.input_shape),
-        "classes": data.classes,
+        "task": data.task.name,
+        "outputs": data.outputs,
         "train": len(data.y_train),
         "test": len(data.y_test),
     }

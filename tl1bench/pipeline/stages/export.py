@@ -119,7 +119,8 @@ def _export(job: _Job, tick: processes.Tick) -> None:
     training.prepare_process()
     problem = job.config.problems[job.problem]
     data, split = loading.split(job.config, problem)
-    test = training.Examples.of(split.x_test, split.y_test, data.scale, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    test = training.Examples.of(split.x_test, split.y_test, data.scale, cpu, data.task)
     for count, model in enumerate(job.models, 1):
         _write(model, _network(model, problem, data), test, data.preprocessing)
         tick(count / len(job.models))
@@ -133,7 +134,7 @@ def _network(model: _Model, problem: Problem, data: Dataset) -> Module:
 
     if not model.full:
         return load_compacted(model.source / layout.NETWORK)
-    network = objects.network(problem, data.input_shape, data.classes, seed=0)
+    network = objects.network(problem, data.input_shape, data.outputs, seed=0)
     network.load_state_dict(load_file(model.source / layout.WEIGHTS))
     return network.eval()
 

@@ -56,7 +56,7 @@ def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
         whole, parts = loading.split(config, problem)
         shape = whole.input_shape
         found["inputs"] = loading.prepared(whole, parts)
-    model = objects.network(problem, shape, data["classes"], seed=0)
+    model = objects.network(problem, shape, data["outputs"], seed=0)
     try:
         anatomy = neurons.Anatomy.of(model, torch.zeros(4, *shape), problem.groups)
     except (ValueError, CompactionError) as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from tl1bench import files
+from tl1bench import files, tasks
 from tl1bench.config import DENSE
 from tl1bench.pipeline import path_objects, processes, provenance, store
 from tl1bench.results import guessing, layout
@@ -50,7 +50,7 @@ def run(config: Config, problem: str) -> None:
             config.build / layout.START / problem,
             [(layout.start_name(job.seed), job.digest) for job in jobs],
         )
-    _warn(jobs)
+    _warn(jobs, tasks.load(config.datasets[config.problems[problem].dataset].task))
 
 
 def _jobs(config: Config, name: str) -> list[_Job]:
@@ -99,13 +99,13 @@ def _train(job: _Job, tick: processes.Tick) -> None:
     with files.atomic_path(store.piece(job.digest)) as draft:
         draft.mkdir()
         path_objects.keep_dense(draft, found, model, finished, lam)
-        validation = training.Examples.of(split.x_val, split.y_val, data.scale, device)
+        validation = training.Examples.of(split.x_val, split.y_val, data.scale, device, data.task)
         predicted = evaluation.predictions(finished, validation).cpu().numpy()
-        against = guessing.against_guessing(predicted, split.y_val, split.y_train)
+        against = guessing.against_guessing(data.task, predicted, split.y_val, split.y_train)
         files.write_json(draft / layout.GUESSING, dataclasses.asdict(against))
 
 
-def _warn(jobs: list[_Job]) -> None:
+def _warn(jobs: list[_Job], task: tasks.Task) -> None:
     """Say loudly where dense did no better than guessing: nothing that follows means anything."""
     console = Console(stderr=True, soft_wrap=True)
     for job in jobs:
@@ -113,10 +113,10 @@ def _warn(jobs: list[_Job]) -> None:
         found = guessing.Against(**files.read_json(file)) if file.is_file() else None
         if found is not None and not found.learned:
             console.print(
-                f"NOTHING WAS LEARNED on {job.problem} (seed {job.seed}): dense has "
-                f"{found.error_pct:.1f} % validation error, guessing the commonest class "
-                f"{found.guess_error_pct:.1f} % (p = {found.p:.2g}). Look at the data, the "
-                "learning rate and the length of training before you believe what follows.",
+                f"NOTHING WAS LEARNED on {job.problem} (seed {job.seed}): dense has a validation "
+                f"{task.error} of {found.error_pct:.1f} {task.unit}, {task.guess} "
+                f"{found.guess_error_pct:.1f} {task.unit} (p = {found.p:.2g}). Look at the data, "
+                "the learning rate and the length of training before you believe what follows.",
                 style="bold red",
                 markup=False,
                 highlight=False,
