@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tl1bench import penalties
+from tl1bench.penalties import exclusive
 from tl1bench.penalties._base import Range
 
 FAST = settings(max_examples=30, deadline=None, derandomize=True, database=None)
@@ -239,3 +240,14 @@ def test_as_coded_exclusive_sparsity_uses_the_unsorted_level() -> None:
     torch.testing.assert_close(coded, torch.tensor([[2.55, -0.55, 0.05]]))
     combined = penalties.load("cges", as_coded=True, mu=1.0).prox(z, 0.1)
     torch.testing.assert_close(combined, coded)
+
+
+@pytest.mark.parametrize("tau", [0.0, 1e-6, 0.1, 10.0, 1e6])
+def test_a_card_finds_the_level_of_exclusive_sparsity_as_the_cpu_does(tau: float) -> None:
+    m = torch.rand(40, 33, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    m[3] = 0
+    m[4, 1:] = 0
+    taus = torch.full((40, 1), tau, dtype=torch.float64)
+    level = exclusive._by_sorting(m, taus)
+    torch.testing.assert_close(level, exclusive._by_newton(m, taus), rtol=1e-12, atol=0)
+    torch.testing.assert_close(level, taus * (m - level).clamp_min(0).sum(1, keepdim=True))

@@ -47,14 +47,16 @@ class Exclusive(Penalty):
 def exclusive_level(m: Tensor, tau: Tensor) -> Tensor:
     """Return θ with θ = τ Σ_i (m_i − θ)₊ for each row of magnitudes.
 
-    Newton from below on a piecewise linear, concave function: it ends after finitely many steps,
-    usually five, and needs no sort.
-
     Parameters
     ----------
     m, tau
         (group, member) and (group, 1), both ≥ 0.
     """
+    return _by_newton(m, tau) if m.is_cpu else _by_sorting(m, tau)
+
+
+def _by_newton(m: Tensor, tau: Tensor) -> Tensor:
+    """Go up from below on a piecewise linear, concave function: no sort, usually five steps."""
     level = torch.zeros_like(tau)
     for _ in range(m.shape[-1] + 1):
         active = m > level
@@ -64,3 +66,10 @@ def exclusive_level(m: Tensor, tau: Tensor) -> Tensor:
             break
         level = torch.maximum(level, higher)
     return level
+
+
+def _by_sorting(m: Tensor, tau: Tensor) -> Tensor:
+    """Take the highest of τ S_k/(1 + kτ), S_k the sum of the k largest: no card has to wait."""
+    sums = m.sort(dim=-1, descending=True).values.cumsum(-1)
+    count = torch.arange(1, m.shape[-1] + 1, dtype=m.dtype, device=m.device)
+    return (tau * sums / (1 + tau * count)).amax(-1, keepdim=True)

@@ -86,7 +86,12 @@ def _in_metric(z: Tensor, tau: Tensor) -> Tensor:
         slope = (part.square() / below).sum(1)
         move = torch.where(square > 1, (square.sqrt() - 1) * square / slope, 0.0)
         r = r + move
-        if bool((move <= 1e-9 * r).all()):  # quadratic: the next move would be nil
+        if _settled(move, r):
             break
     x = z * (r[:, None] / (r[:, None] + tau).clamp_min(torch.finfo(z.dtype).tiny))
     return torch.where((size > 1)[:, None], x, 0.0)
+
+
+def _settled(move: Tensor, r: Tensor) -> bool:
+    """Whether the next of Newton's moves would be nil; no card has to wait for the answer."""
+    return move.is_cpu and bool((move <= 1e-9 * r).all())
