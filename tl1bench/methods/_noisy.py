@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from tl1bench import penalties
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers import ProximalSGD
+from tl1bench.optimizers import ProximalOptimizer, ProximalSGD
+from tl1bench.training.method import Method, Start
 
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
@@ -30,7 +31,7 @@ class Noisy(ProximalSGD, ABC):
 
     `state[p]` has θ as "trained" and ψ as "noise", of the shape of p. `taken` counts steps, which
     Adam needs; `generator` draws the noise and is nobody else's, so that examples come in the same
-    order as with other methods.
+    order as with other methods. `price` weighs the regulariser.
 
     Parameters
     ----------
@@ -45,6 +46,7 @@ class Noisy(ProximalSGD, ABC):
     def __init__(self, model: nn.Module, lr: float, rate: float) -> None:
         super().__init__(model, penalties.load("none"), lr=lr)
         self.rate, self.taken, self.generator = rate, 0, torch.Generator()
+        self.price = 0.0
         self._noised = {n: w for n, w in self._penalised.items() if w.requires_grad}
         self._modules = {n: model.get_submodule(n.rpartition(".")[0]) for n in self._noised}
         self._leaves: dict[tuple[str, str], Tensor] = {}
@@ -140,3 +142,54 @@ class Noisy(ProximalSGD, ABC):
             return self._heard(name, module, inputs[0], output)
 
         return hook
+
+
+class NoisyMethod(Method):
+    """The regulariser's price is first · γ^k at step k, γ being the path's growth.
+
+    Parameters
+    ----------
+    first
+        Of the first step, > 0.
+    reach
+        How far ψ can move in an epoch, > 0: Adam's rate is this over the epoch's iterations.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range.
+    """
+
+    def __init__(self, first: float, reach: float) -> None:
+        for name, value in (("first", first), ("reach", reach)):
+            if not value > 0:
+                raise ConfigError(f"{name} is {value!r}; give a number > 0.")
+        self.first, self.reach, self._step = first, reach, 0
+
+    @abstractmethod
+    def trainer(self, start: Start) -> Noisy:
+        """Return the optimiser."""
+
+    def begin(self, start: Start) -> ProximalOptimizer:
+        """Return the optimiser of weights and noise."""
+        self._start, self._optimizer = start, self.trainer(start)
+        return self._optimizer
+
+    def advance(self, left: float) -> float:  # noqa: ARG002
+        """Raise the price."""
+        self._step += 1
+        self._optimizer.generator.manual_seed(self._step)
+        self._optimizer.price = self.first * self._start.growth ** (self._step - 1)
+        return self._optimizer.price
+
+    def training(self) -> AbstractContextManager[None]:
+        """Return what lets the layers compute with noise."""
+        return self._optimizer.noise()
+
+    def state(self) -> dict[str, float]:
+        """Return the number of the step, and of iterations."""
+        return {"step": self._step, "taken": self._optimizer.taken}
+
+    def resume(self, state: dict[str, float]) -> None:
+        """Go on after that step."""
+        self._step, self._optimizer.taken = int(state["step"]), int(state["taken"])

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
 from tl1bench import neurons
-from tl1bench.errors import ConfigError
-from tl1bench.methods._noisy import Noisy
-from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training.method import Method, Start
+from tl1bench.methods._noisy import Noisy, NoisyMethod
+from tl1bench.training.method import Start
 
 _BETA, _LOW, _HIGH = 2 / 3, -0.1, 1.1
 _EPS = 1e-6
@@ -21,7 +18,7 @@ _FURTHEST = math.log(100.0)
 _SHIFT = _BETA * math.log(-_LOW / _HIGH)
 
 
-class L0Gates(Method):
+class L0Gates(NoisyMethod):
     """The loss is E[L] + λ_k Σ_g (|g|/n) P(z_g ≠ 0), the weights that leave unit g being w z_g.
 
     z_g = min(1, max(0, s (ζ − γ) + γ)) with s = sigmoid((log u − log(1 − u) + log α_g)/β), u
@@ -52,40 +49,15 @@ class L0Gates(Method):
     """
 
     def __init__(self, first: float = 1.0, reach: float = 8.0, log_alpha: float = 2.5) -> None:
-        if not first > 0:
-            raise ConfigError(f"first is {first!r}; give a number > 0.")
-        if not reach > 0:
-            raise ConfigError(f"reach is {reach!r}; give a number > 0.")
-        self.first, self.reach, self.log_alpha = first, reach, log_alpha
-        self._step = 0
+        super().__init__(first, reach)
+        self.log_alpha = log_alpha
 
     def __repr__(self) -> str:
         return f"L0Gates({self.first}, {self.reach}, {self.log_alpha})"
 
-    def begin(self, start: Start) -> ProximalOptimizer:
+    def trainer(self, start: Start) -> Noisy:
         """Return the optimiser of weights and gates."""
-        self._start = start
-        self._optimizer = _Gated(start, self.reach, self.log_alpha)
-        return self._optimizer
-
-    def advance(self, left: float) -> float:  # noqa: ARG002
-        """Raise λ."""
-        self._step += 1
-        self._optimizer.generator.manual_seed(self._step)
-        self._optimizer.lam = self.first * self._start.growth ** (self._step - 1)
-        return self._optimizer.lam
-
-    def training(self) -> AbstractContextManager[None]:
-        """Return what puts drawn gates into the layers."""
-        return self._optimizer.noise()
-
-    def state(self) -> dict[str, float]:
-        """Return the number of the step, and of iterations."""
-        return {"step": self._step, "taken": self._optimizer.taken}
-
-    def resume(self, state: dict[str, float]) -> None:
-        """Go on after that step."""
-        self._step, self._optimizer.taken = int(state["step"]), int(state["taken"])
+        return _Gated(start, self.reach, self.log_alpha)
 
 
 def hard_concrete(log_alpha: Tensor, uniform: Tensor) -> Tensor:
@@ -109,7 +81,6 @@ class _Gated(Noisy):
 
     def __init__(self, start: Start, reach: float, log_alpha: float) -> None:
         super().__init__(start.model, start.lr, reach / start.iterations)
-        self.lam = 0.0
         self.regroup(neurons.groups(start.model, start.example_inputs, "outgoing"))
         self._total = sum(w.numel() for w in self._penalised.values())
         self._gates: list[Tensor] = []
@@ -142,7 +113,7 @@ class _Gated(Noisy):
             return
         for block, gate in zip(self.groups, self._gates, strict=True):
             chance = open_chance(gate.detach())
-            paid = self.lam * block.members / self._total * chance * (1 - chance)
+            paid = self.price * block.members / self._total * chance * (1 - chance)
             gate.grad = paid if gate.grad is None else gate.grad + paid
 
     def _noise_grad(self, name: str) -> Tensor | None:

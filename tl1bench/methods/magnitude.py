@@ -6,19 +6,20 @@ import torch
 
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
+from tl1bench.methods._shares import Shares
 from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training.method import Method, Start, plain_optimizer
+from tl1bench.training.method import Start
 
 
-class Magnitude(Method):
-    """Keep the share s_k = s_0 / γ^k of the dense network's weights with the largest |w|.
+class Magnitude(Shares):
+    """Keep the share s_k = s_0 / ρ^k of the dense network's weights with the largest |w|.
 
     Parameters
     ----------
     scope
         "global" ranks all weights together, "layer" those of each layer by themselves.
-    first
-        s_0, in (0, 1).
+    first, ratio
+        s_0 in (0, 1) and ρ > 1, the path's growth when None.
 
     Raises
     ------
@@ -29,43 +30,31 @@ class Magnitude(Method):
     iterative).
     """
 
-    def __init__(self, scope: str = "global", first: float = 0.5) -> None:
+    def __init__(
+        self, scope: str = "global", first: float = 0.5, ratio: float | None = None
+    ) -> None:
         if scope not in ("global", "layer"):
             raise ConfigError(f"scope is {scope!r}; give global or layer.")
-        if not 0 < first < 1:
-            raise ConfigError(f"first is {first!r}; give a share between 0 and 1.")
-        self.scope, self.first, self._share = scope, first, 0.0
+        super().__init__(first, ratio)
+        self.scope = scope
 
     def __repr__(self) -> str:
-        return f"Magnitude({self.scope}, {self.first})"
+        return f"Magnitude({self.scope}, {self.first}, {self.ratio})"
 
     def begin(self, start: Start) -> ProximalOptimizer:
         """Return momentum SGD."""
-        self._start, self._optimizer = start, plain_optimizer(start.model, start.lr)
+        optimizer = super().begin(start)
         self._sizes = {n: w.numel() for n, w in self._weights().items()}
-        return self._optimizer
+        return optimizer
 
-    def advance(self, left: float) -> float:  # noqa: ARG002
-        """Zero the smallest weights and hold the zeros."""
-        self._share = self._share / self._start.growth if self._share else self.first
+    @torch.no_grad()
+    def cut(self, share: float, before: float) -> None:  # noqa: ARG002
+        """Zero the smallest weights."""
         weights = self._weights()
         blocks = [weights] if self.scope == "global" else [{n: w} for n, w in weights.items()]
-        with torch.no_grad():
-            for block in blocks:
-                keep = max(1, round(self._share * sum(self._sizes[n] for n in block)))
-                _keep_largest(list(block.values()), keep)
-        self._optimizer.freeze_zeros()
-        return self._share
-
-    def state(self) -> dict[str, float]:
-        """Return the share kept."""
-        return {"share": self._share}
-
-    def resume(self, state: dict[str, float]) -> None:
-        """Take over the share kept, and hold the zeros."""
-        self._share = state["share"]
-        if self._share:
-            self._optimizer.freeze_zeros()
+        for block in blocks:
+            keep = max(1, round(share * sum(self._sizes[n] for n in block)))
+            _keep_largest(list(block.values()), keep)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         model = self._start.model

@@ -23,7 +23,7 @@ class Penalised(Method):
     """λ_k = λ_0 γ^k, rising linearly from λ_{k−1} over the first half of each step.
 
     λ_0 is the λ at which the prox alone, without any loss, zeroes half of the weights within one
-    epoch's iterations. Where weights have a free scale (before a BatchNorm) that is too low: while
+    step's iterations. Where weights have a free scale (before a BatchNorm) that is too low: while
     a step takes less than 2 % of the weights, λ rises by γ² instead, then γ⁴ and so on.
 
     Parameters
@@ -123,7 +123,7 @@ class Penalised(Method):
             No λ zeroes that share, which happens with penalties that shrink but never to zero.
         """
         low, high = 1e-9, 1e3
-        # One prox, not an epoch's: a weight that only ever halves underflows in the end.
+        # One prox, not a step's: a weight that only ever halves underflows in the end.
         if self._decayed(high, 1) < self.half:
             raise ConfigError(
                 f"{type(self.penalty).__name__} makes no zeros at any strength: a path needs a "
@@ -131,7 +131,7 @@ class Penalised(Method):
             )
         for _ in range(_BISECTIONS):
             middle = (low * high) ** 0.5
-            if self._decayed(middle, self._start.iterations) < self.half:
+            if self._decayed(middle, self._start.iterations * self._start.epochs) < self.half:
                 low = middle
             else:
                 high = middle

@@ -6,19 +6,18 @@ import torch
 
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
-from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training.method import Method, Start, plain_optimizer
+from tl1bench.methods._shares import Shares
 
 
-class Random(Method):
-    """Keep a random share s_k = s_0 / γ^k: of each layer's weights, or of each layer's units.
+class Random(Shares):
+    """Keep a random share s_k = s_0 / ρ^k: of each layer's weights, or of each layer's units.
 
     Parameters
     ----------
     unit
         "weight" or "neuron"; a neuron that goes loses all that reads it.
-    first
-        s_0, in (0, 1).
+    first, ratio
+        s_0 in (0, 1) and ρ > 1, the path's growth when None.
     seed
         Of the order in which weights or units go, fixed from the start.
 
@@ -28,43 +27,21 @@ class Random(Method):
         A value is out of range.
     """
 
-    def __init__(self, unit: str = "weight", first: float = 0.5, seed: int = 0) -> None:
+    def __init__(
+        self, unit: str = "weight", first: float = 0.5, ratio: float | None = None, seed: int = 0
+    ) -> None:
         if unit not in ("weight", "neuron"):
             raise ConfigError(f"unit is {unit!r}; give weight or neuron.")
-        if not 0 < first < 1:
-            raise ConfigError(f"first is {first!r}; give a share between 0 and 1.")
-        self.unit, self.first, self.seed, self._share = unit, first, seed, 0.0
+        super().__init__(first, ratio)
+        self.unit, self.seed = unit, seed
 
     def __repr__(self) -> str:
-        return f"Random({self.unit}, {self.first}, {self.seed})"
+        return f"Random({self.unit}, {self.first}, {self.ratio}, {self.seed})"
 
-    def begin(self, start: Start) -> ProximalOptimizer:
-        """Return momentum SGD."""
-        self._start, self._optimizer = start, plain_optimizer(start.model, start.lr)
-        return self._optimizer
-
-    def advance(self, left: float) -> float:  # noqa: ARG002
-        """Zero what goes next and hold the zeros."""
-        before = self._share or 1.0
-        self._share = self._share / self._start.growth if self._share else self.first
-        stay = self._share / before
-        with torch.no_grad():
-            if self.unit == "weight":
-                self._thin_weights(stay)
-            else:
-                self._thin_neurons(stay)
-        self._optimizer.freeze_zeros()
-        return self._share
-
-    def state(self) -> dict[str, float]:
-        """Return the share kept."""
-        return {"share": self._share}
-
-    def resume(self, state: dict[str, float]) -> None:
-        """Take over the share kept, and hold the zeros."""
-        self._share = state["share"]
-        if self._share:
-            self._optimizer.freeze_zeros()
+    @torch.no_grad()
+    def cut(self, share: float, before: float) -> None:
+        """Zero what goes next."""
+        (self._thin_weights if self.unit == "weight" else self._thin_neurons)(share / before)
 
     def _generator(self, place: int) -> torch.Generator:
         # One order a step and layer: a resumed path draws what an uninterrupted one does.

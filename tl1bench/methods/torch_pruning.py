@@ -23,69 +23,53 @@ import torch
 from torch import Tensor, nn
 
 from tl1bench import neurons
-from tl1bench.errors import ConfigError
 from tl1bench.methods._optional import optional
+from tl1bench.methods._shares import Shares
 from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training.method import Method, Start, plain_optimizer
+from tl1bench.training.method import Start
 
 _ROUNDS = 100
 
 
-class TorchPruning(Method):
-    """Keep the share s_k = s_0 / γ^k of the dense network's weights, whole channels at a time.
+class TorchPruning(Shares):
+    """Keep the share s_k = s_0 / ρ^k of the dense network's weights, whole channels at a time.
 
     Parameters
     ----------
-    first
-        s_0, in (0, 1).
+    first, ratio
+        s_0 in (0, 1) and ρ > 1, the path's growth when None.
 
     Raises
     ------
     ConfigError
-        `first` is out of range.
+        A value is out of range.
     MissingPackageError
         torch-pruning is not installed.
 
     Source: Fang, Ma, Song, Mi & Wang, DepGraph: towards any structural pruning, CVPR 2023.
     """
 
-    def __init__(self, first: float = 0.5) -> None:
-        if not 0 < first < 1:
-            raise ConfigError(f"first is {first!r}; give a share between 0 and 1.")
+    def __init__(self, first: float = 0.5, ratio: float | None = None) -> None:
+        super().__init__(first, ratio)
         self._package: Any = optional("torch_pruning", "torch-pruning", "torch_pruning")
-        self.first, self._share = first, 0.0
 
     def __repr__(self) -> str:
-        return f"TorchPruning({self.first})"
+        return f"TorchPruning({self.first}, {self.ratio})"
 
     def begin(self, start: Start) -> ProximalOptimizer:
         """Return momentum SGD."""
-        self._start, self._optimizer = start, plain_optimizer(start.model, start.lr)
         self._total = _weights(start.model)
-        return self._optimizer
+        return super().begin(start)
 
-    def advance(self, left: float) -> float:  # noqa: ARG002
-        """Let torch-pruning prune a copy, zero what it lost and hold the zeros."""
-        self._share = self._share / self._start.growth if self._share else self.first
+    def cut(self, share: float, before: float) -> None:  # noqa: ARG002
+        """Let torch-pruning prune a copy and zero what it lost."""
         model = self._start.model
-        kept = self._kept(self._pruned(round(self._share * self._total)))
+        kept = self._kept(self._pruned(round(share * self._total)))
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 mask = torch.zeros_like(parameter).reshape(-1)
                 mask[kept[name].to(mask.device)] = 1
                 parameter.mul_(mask.view(parameter.shape))
-        self._optimizer.freeze_zeros()
-        return self._share
-
-    def state(self) -> dict[str, float]:
-        """Return the share kept."""
-        return {"share": self._share}
-
-    def resume(self, state: dict[str, float]) -> None:
-        """Take over the share kept, and hold the zeros."""
-        self._share = state["share"]
-        if self._share:
-            self._optimizer.freeze_zeros()
 
     def _pruned(self, wanted: int) -> list[Any]:
         """Prune a copy down to `wanted` weights and return its history of removals."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tl1bench.errors import ConfigError
-from tl1bench.methods._noisy import Noisy
-from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training.method import Method, Start
+from tl1bench.methods._noisy import Noisy, NoisyMethod
+from tl1bench.training.method import Start
 
 _K = (0.63576, 1.87320, 1.48695)
 _THRESHOLD = 3.0
@@ -19,7 +15,7 @@ _EPS = 1e-8
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-class VariationalDropout(Method):
+class VariationalDropout(NoisyMethod):
     """Each weight is w ~ N(θ, σ²), the loss is E[L] + (κ_k/N) Σ KL(α), α = σ²/θ²; κ_k = κ_0 γ^k.
 
     A weight is 0 where log α > 3, else θ. κ = 1 is the evidence lower bound as published, with the
@@ -48,40 +44,15 @@ class VariationalDropout(Method):
     """
 
     def __init__(self, first: float = 0.1, reach: float = 4.0, log_sigma2: float = -10.0) -> None:
-        if not first > 0:
-            raise ConfigError(f"first is {first!r}; give a number > 0.")
-        if not reach > 0:
-            raise ConfigError(f"reach is {reach!r}; give a number > 0.")
-        self.first, self.reach, self.log_sigma2 = first, reach, log_sigma2
-        self._step = 0
+        super().__init__(first, reach)
+        self.log_sigma2 = log_sigma2
 
     def __repr__(self) -> str:
         return f"VariationalDropout({self.first}, {self.reach}, {self.log_sigma2})"
 
-    def begin(self, start: Start) -> ProximalOptimizer:
+    def trainer(self, start: Start) -> Noisy:
         """Return the optimiser of means and variances."""
-        self._start = start
-        self._optimizer = _Gaussian(start, self.reach, self.log_sigma2)
-        return self._optimizer
-
-    def advance(self, left: float) -> float:  # noqa: ARG002
-        """Raise κ."""
-        self._step += 1
-        self._optimizer.generator.manual_seed(self._step)
-        self._optimizer.kappa = self.first * self._start.growth ** (self._step - 1)
-        return self._optimizer.kappa
-
-    def training(self) -> AbstractContextManager[None]:
-        """Return what lets the layers compute with noise."""
-        return self._optimizer.noise()
-
-    def state(self) -> dict[str, float]:
-        """Return the number of the step, and of iterations."""
-        return {"step": self._step, "taken": self._optimizer.taken}
-
-    def resume(self, state: dict[str, float]) -> None:
-        """Go on after that step."""
-        self._step, self._optimizer.taken = int(state["step"]), int(state["taken"])
+        return _Gaussian(start, self.reach, self.log_sigma2)
 
 
 def kl(log_alpha: Tensor) -> Tensor:
@@ -102,7 +73,7 @@ class _Gaussian(Noisy):
 
     def __init__(self, start: Start, reach: float, log_sigma2: float) -> None:
         super().__init__(start.model, start.lr, reach / start.iterations)
-        self.kappa, self._iterations, self._batch = 0.0, start.iterations, 1
+        self._iterations, self._batch = start.iterations, 1
         for weight in self._penalised.values():
             self.state[weight]["noise"].fill_(log_sigma2)
 
@@ -136,7 +107,7 @@ class _Gaussian(Noisy):
         return drawn.to(like.device, like.dtype)
 
     def _pull(self) -> None:
-        share = self.kappa / (self._iterations * self._batch)
+        share = self.price / (self._iterations * self._batch)
         for name in self._noised:
             theta, noise = self._leaf(name, "trained"), self._leaf(name, "noise")
             slope = kl_slope(_log_alpha(theta.detach(), noise.detach())).mul_(share)

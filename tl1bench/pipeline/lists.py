@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tl1bench import files
 from tl1bench.config import DENSE
-from tl1bench.pipeline import processes, provenance, store
+from tl1bench.pipeline import cells, processes, provenance, store
 from tl1bench.results import layout, run_name
 
 if TYPE_CHECKING:
@@ -51,15 +51,8 @@ def jobs(config: Config, problem: str, method: str) -> list[Job]:
     list of Job
         λs rise; a step counts them from 1, from 0 for dense.
     """
-    sources, settings = config.build / "sources", config.methods[method].on(problem)
-    depends = {
-        "profile": config.profile,
-        "problem": [problem, config.problems[problem].model_dump(mode="json", exclude={"methods"})],
-        "method": [method, settings.model_dump(mode="json", exclude={"lam"})],
-        "problem_sources": files.read_json(sources / "problems" / f"{problem}.json"),
-        "code": files.read_json(sources / "methods" / f"{method}.json")["lists"],
-        "device": config.device,
-    }
+    settings = config.methods[method].on(problem)
+    depends = cells.depends(config, problem, method, "lists", frozenset({"lam"}))
     first = 0 if method == DENSE else 1
     points = [
         (step, lam, seed) for step, lam in enumerate(settings.lam, first) for seed in config.seeds

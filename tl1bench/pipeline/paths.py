@@ -13,7 +13,7 @@ import pandas as pd
 
 from tl1bench import files
 from tl1bench.config import DENSE
-from tl1bench.pipeline import path_objects, processes, provenance, store
+from tl1bench.pipeline import cells, path_objects, processes, provenance, store
 from tl1bench.results import layout, run_name
 
 if TYPE_CHECKING:
@@ -53,16 +53,7 @@ def jobs(config: Config, problem: str, method: str) -> list[Job]:
     list of Job
         In the order of seeds.
     """
-    sources, settings = config.build / "sources", config.methods[method].on(problem)
-    made = files.read_json(sources / "methods" / f"{method}.json")
-    depends = {
-        "profile": config.profile,
-        "problem": [problem, config.problems[problem].model_dump(mode="json", exclude={"methods"})],
-        "method": [method, settings.model_dump(mode="json")],
-        "problem_sources": files.read_json(sources / "problems" / f"{problem}.json"),
-        "code": [made["paths"], made["of"]],
-        "device": config.device,
-    }
+    depends = cells.depends(config, problem, method, "paths")
     found = []
     for index, seed in enumerate(config.seeds):
         folder = started(config, problem, seed)

@@ -18,7 +18,8 @@ class Start:
     """A dense network that has begun to learn, and what a method may know of it.
 
     `anatomy` are its units and groups, `lr` the constant rate of the path, `iterations` the
-    optimiser's steps in one epoch, `growth` > 1 how much sparser each step is to make it.
+    optimiser's steps in one epoch, `epochs` those of one step of the path, `growth` > 1 how much
+    sparser each step is to make it.
     """
 
     model: nn.Module
@@ -27,6 +28,7 @@ class Start:
     lr: float
     iterations: int
     growth: float
+    epochs: int = 1
 
 
 class Method(ABC):

@@ -134,6 +134,7 @@ class Walk:
             lr=self._plan.lr,
             iterations=progress.iterations,
             growth=self._plan.growth,
+            epochs=self._plan.epochs,
         )
 
     def _described(self) -> dict[str, Any]:

@@ -20,7 +20,10 @@ _PACKAGE = Path(plugins.__file__).parent
 # What a run depends on beside its own penalty, optimiser, network and data.
 _BOTH = (_PACKAGE / "pipeline" / "objects.py", _PACKAGE / "pipeline" / "loading.py")
 _LISTS = (*_BOTH, _PACKAGE / "training" / "loop.py")
-_PATHS = (*_BOTH, *(_PACKAGE / "training" / name for name in ("path.py", "dense.py", "epochs.py")))
+_PATHS = (
+    *(*_BOTH, _PACKAGE / "pipeline" / "path_objects.py"),
+    *(_PACKAGE / "training" / name for name in ("path.py", "dense.py", "epochs.py")),
+)
 # What cannot change a trained weight: what `tracing` finds and what `datasets` read is written out
 # for each problem (but for the split, and when training refuses to cut), and networks are compacted
 # anew by a stage of their own; the rest computes nothing.
