@@ -26,6 +26,10 @@ GUESSES: dict[str, tuple[Any, ...]] = {
     "number": (0.5,),
     "bool": (False, True),
 }  # fmt: skip
+# What an argument's name says of it: rows of a known matrix, and where each bag of them starts.
+NAMED: dict[str, tuple[Any, ...]] = {
+    "indices": ("codes", "listed"), "index": ("codes",), "offsets": ("starts",),
+}  # fmt: skip
 TRIES = 200
 NO_MATTER = ("dtype", "layout", "device", "memory_format", "pin_memory", "non_blocking", "copy")
 
@@ -40,7 +44,11 @@ class Call:
 
     def __call__(self, live: Tensor, other: Tensor, weights: dict[str, Tensor]) -> Any:
         """Call it, and take the first of several results."""
-        known = {"live": live, "other": other, "both": [live, other], **weights}
+        codes = (live.flatten(1)[:, 2].abs() * 100).long() % WIDTH
+        known = {
+            "live": live, "other": other, "both": [live, other], "codes": codes, "listed": [codes],
+            "starts": torch.arange(len(live)), **weights,
+        }  # fmt: skip
         given = {
             name: known[value] if isinstance(value, str) else value
             for name, value in self.given.items()
@@ -116,7 +124,10 @@ def _running(target: Any, shape: tuple[int, ...]) -> Iterator[Call]:
     needed = [name for name, a in arguments.items() if not a.has_default_value()]
     # What has a default is left to the call at first, then tried as well.
     for chosen in (needed, list(arguments)):
-        choices = [_guesses(arguments[name], name == next(iter(arguments))) for name in chosen]
+        looks_up = any(name in NAMED and "Tensor" in str(arguments[name].type) for name in chosen)
+        choices = [
+            _guesses(arguments[name], name == next(iter(arguments)), looks_up) for name in chosen
+        ]
         for values in itertools.islice(itertools.product(*choices), TRIES):
             given = zip(chosen, values, strict=True)
             call = Call(target, shape, {name: v for name, v in given if v is not ...})
@@ -124,15 +135,18 @@ def _running(target: Any, shape: tuple[int, ...]) -> Iterator[Call]:
                 yield call
 
 
-def _guesses(argument: Any, first: bool) -> list[Any]:
+def _guesses(argument: Any, first: bool, looks_up: bool) -> list[Any]:
     """Return values worth a try; `...` leaves it to the call."""
     kind, optional = str(argument.type), str(argument.type).startswith("Optional[")
     kind = kind.removeprefix("Optional[").removesuffix("]") if optional else kind
     if first and kind == "Tensor":
-        return ["live"]
+        return ["matrix"] if looks_up else ["live"]
+    if looks_up and argument.name == "dim":
+        return [0]
     default = [...] if argument.has_default_value() else []
     # Types of numbers, devices and layouts of memory say nothing about channels.
     guesses = () if argument.name in NO_MATTER else GUESSES.get(kind, ())
+    guesses = NAMED.get(argument.name, guesses) if looks_up else guesses
     return [*default, *guesses, *([None] if optional and not default else [])]
 
 

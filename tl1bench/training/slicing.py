@@ -62,6 +62,8 @@ def correct_sizes(model: nn.Module, groups: Mapping[nn.Module, int]) -> None:
         elif isinstance(module, _NORMS):
             vector = module.weight if module.weight is not None else module.running_mean
             module.num_features = module.num_features if vector is None else vector.shape[0]
+        elif isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            module.embedding_dim = module.weight.shape[1]
         elif isinstance(module, nn.PReLU):
             module.num_parameters = module.weight.numel()
 
