@@ -32,7 +32,7 @@ NETWORKS: Mapping[str, tuple[str, tuple[int, ...]]] = {
     "resnet18": ("torchvision/resnet18", (3, 32, 32)),
 }
 PENALTIES = ("l1", "group_lasso", "tl1", "sparse_group_lasso", "integrated_tl1")
-STEP_LIMIT = {"lenet300": 4.0, "lenet5": 4.0, "resnet18": 2.0}
+STEP_LIMIT = {"lenet300": 4.0, "lenet5": 4.0, "resnet18": 1.5}
 TRAINING_LIMIT = {"lenet300": 1.15, "lenet5": 1.05, "resnet18": 1.05}
 SOFTSHRINK_LIMIT, COPY_LIMIT = 2.0, 8.0
 COMPILE_LIMIT_S = 15.0
@@ -183,7 +183,7 @@ def assert_right(network: str, penalty: str) -> None:
     }
     whole = penalties.load(penalty, lam=LAM)
     names, blocks = neurons.weight_layers(model), neurons.groups(model, x[:2])
-    of_layer = [whole.at_layer(i, len(names)).stages() for i in range(len(names))]
+    of_layer = [whole.at_layer(i, len(names)).composition() for i in range(len(names))]
     for turn, stage in enumerate(of_layer[0]):
         if stage.elementwise:
             for name, stages in zip(names, of_layer, strict=True):

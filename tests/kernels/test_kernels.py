@@ -11,7 +11,7 @@ import torch
 from checkouts import ROOT
 
 from tl1bench import ProximalAdam, models, penalties
-from tl1bench.kernels import build, group_lasso, tl1
+from tl1bench.kernels import build, group_lasso, momentum, tl1
 from tl1bench.neurons import TensorSlice
 from tl1bench.neurons.groups import make_groups
 from tl1bench.neurons.parts import SlicePart, rows_of
@@ -152,17 +152,90 @@ def test_one_step_is_the_float64_prox_of_every_group(
     z = torch.randn(rows, groups * width, generator=draw)
     z[:, :width] *= 1e-3
     x, both = z.clone(), z.clone()
-    assert group_lasso.shorten_(x, groups, amount)
+    assert group_lasso.shorten_([x], groups, amount)
     norm = z.double().view(rows, groups, width).square().sum((0, 2)).sqrt()
     factor = (1 - amount / norm).clamp_min(0).repeat_interleave(width)
     torch.testing.assert_close(x.double(), z.double() * factor, rtol=2e-5, atol=2e-6)
     then = tl1.packed(0.1, 1e-2)
-    assert group_lasso.shorten_(both, groups, amount, then)
+    assert group_lasso.shorten_([both], groups, amount, [then])
     apart = x.clone()
     assert tl1.shrink_(apart, 0.1, 1e-2)
     torch.testing.assert_close(both, apart, rtol=1e-6, atol=1e-7)
     squares = group_lasso.column_squares(z)
     torch.testing.assert_close(squares.double(), z.double().square().sum(0), rtol=1e-6, atol=0)
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("amount", [1e-3, 1.0, 30.0])
+@pytest.mark.parametrize("rows", [(1, 1), (1, 9), (16, 8)])
+def test_groups_in_several_weights_are_the_float64_prox_of_them_together(
+    rows: tuple[int, int], amount: float
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    parts = [
+        torch.randn(n, 5 * width, generator=draw) for n, width in zip(rows, (7, 200), strict=True)
+    ]
+    together = torch.cat(
+        [z.double().view(len(z), 5, -1).transpose(0, 1).flatten(1) for z in parts], 1
+    )
+    factor = (1 - amount / together.norm(dim=1)).clamp_min(0)
+    found = [z.clone() for z in parts]
+    then = [None, tl1.packed(0.1, 1e-2)]
+    assert group_lasso.shorten_(found, 5, amount, then)
+    for z, x, constants in zip(parts, found, then, strict=True):
+        expected = z.double() * factor.repeat_interleave(z.shape[1] // 5)
+        if constants is not None:
+            expected = tl1.prox(expected.abs(), 0.1, 1e-2) * expected.sign()
+        torch.testing.assert_close(x.double(), expected, rtol=2e-5, atol=2e-6)
+
+
+AVERAGED, HEAVY = (0.9, 1 - 0.9), (0.5, 1.0)
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("decay", [0.0, 1e-2])
+@pytest.mark.parametrize(("keep", "share"), [AVERAGED, HEAVY])
+def test_a_move_in_one_pass_is_that_of_torch(
+    keep: float, share: float, decay: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(momentum, "LARGE", 1)
+    draw = torch.Generator().manual_seed(0)
+    rule = momentum.Momentum(keep, share, decay, lr=0.3)
+    p, g, v = (torch.randn(70, 3, generator=draw) for _ in range(3))
+    expected = [p.clone(), v.clone()]
+    rule.step_(expected[:1], [g], expected[1:])
+    moves = momentum.Moves()
+    assert moves.add(rule, p, g, v)
+    moves.finish_all()
+    torch.testing.assert_close([p, v], expected, rtol=1e-5, atol=1e-6)
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("shape", [(3, 20), (1, 20), (1, 1000), (9, 1000)])
+def test_weights_that_move_while_others_shrink_do_as_they_would_alone(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(momentum, "LARGE", 1)
+    draw = torch.Generator().manual_seed(0)
+    z = torch.randn(shape, generator=draw)
+    weights = [[torch.randn(n, generator=draw) for _ in range(3)] for n in (50, 1, 3000, 40)]
+
+    def run(meanwhile: bool) -> tuple[list[torch.Tensor], float]:
+        x, copies = z.clone(), [[t.clone() for t in each] for each in weights]
+        moves = momentum.Moves()
+        for p, g, v in copies:
+            assert moves.add(momentum.Momentum(0.9, 0.1, 0.0, 0.1), p, g, v)
+        moves.finish([copies[1][0]])
+        queue = moves.queue if meanwhile else None
+        assert group_lasso.shorten_([x], 2, 0.1, [tl1.packed(0.1, 1e-2)], queue)
+        first = float((copies[0][0] != weights[0][0]).double().mean())
+        moves.finish_all()
+        return [x, *(t for each in copies for t in each)], first
+
+    (together, early), (apart, late) = run(True), run(False)
+    assert early > late == 0
+    for a, b in zip(together, apart, strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("mode", ["never", "auto"])
@@ -173,9 +246,8 @@ def test_without_a_compiler_nothing_is_done(mode: str, monkeypatch: pytest.Monke
     done = [
         tl1.shrink_(x, 0.1, 1e-2),
         tl1.shrink_each_(x, torch.ones_like(x), 1e-2, 0.1),
-        group_lasso.shorten_(x, 2, 1e-2),
+        group_lasso.shorten_([x], 2, 1e-2),
         group_lasso.shorten_each_([x], [torch.ones_like(x)], 2, 1e-2),
-        group_lasso.scale_(x, torch.full((2,), 0.5), tl1.packed(0.1, 1e-2)),
     ]
     assert len(set(done)) == 1
     assert torch.equal(x, w) == (not done[0])

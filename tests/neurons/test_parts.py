@@ -56,7 +56,7 @@ def test_a_part_reduces_and_scales_what_gathering_would(
     torch.testing.assert_close(part.squares(w), gathered.square().sum(1), rtol=2e-6, atol=0)
     shorter, amount = w.clone(), float(gathered.norm(dim=1).median())
     rows = rows_of(part, shorter)
-    if rows is not None and group_lasso.shorten_(rows, len(index), amount):
+    if rows is not None and group_lasso.shorten_([rows], len(index), amount):
         wanted = penalties.load("group_lasso", lam=amount, group_scale="one").prox(gathered, 1.0)
         expected = w.clone()
         block.scatter_({"w": expected}, wanted)

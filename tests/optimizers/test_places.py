@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tl1bench import ProximalAdam, ProximalSGD, models, neurons, penalties
-from tl1bench.optimizers import _places
+from tl1bench.optimizers import _operations
 from tl1bench.optimizers._places import FusedPlace
 from tl1bench.penalties.group_lasso import GroupLasso
 from tl1bench.penalties.tl1 import TransformedL1
@@ -65,7 +65,7 @@ def test_groups_and_weights_in_one_pass_as_one_after_the_other(
     optimizer, found = trained()
     assert together == any(isinstance(p, FusedPlace) for _, _, p in optimizer._operations)
     value = optimizer.penalty_value()
-    monkeypatch.setattr(_places, "fused", list)
+    monkeypatch.setattr(_operations, "fused", list)
     apart, expected = trained()
     torch.testing.assert_close(value, apart.penalty_value())
     zeros = 0

@@ -16,23 +16,24 @@ from torch import Tensor
 
 from tl1bench.kernels import build
 from tl1bench.kernels.memory import apart, plain, written
+from tl1bench.kernels.momentum import QUEUE, Queue
 from tl1bench.kernels.tl1 import PACKED, Packed
 
-# What a penalty `fuses` whose prox `then` transformed ℓ1 is one pass of `shorten_` or `scale_`.
+# What a penalty `fuses` whose prox `then` transformed ℓ1 is one pass of `shorten_`.
 WITH_TL1 = "group lasso, then transformed l1"
 _ONE, _EACH = "group_lasso.c", "group_lasso_diagonal.c"
-_ROWS = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long)
-_SQUARES = (*_ROWS, ctypes.c_void_p)
-_SCALE = (*_ROWS, ctypes.c_long, ctypes.c_void_p, PACKED, ctypes.c_void_p)
-_LASSO = (*_ROWS, ctypes.c_long, ctypes.c_float, PACKED, ctypes.c_void_p)
+_SQUARES = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_void_p)
+_LASSO = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_float, ctypes.c_void_p, QUEUE)
 _DIAGONAL = (ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_double, ctypes.c_void_p)
+_SIZES = (("rows", ctypes.c_long), ("n", ctypes.c_long), ("width", ctypes.c_long))
 
 
 class _Part(ctypes.Structure):
-    _fields_ = (
-        ("w", ctypes.c_void_p), ("step", ctypes.c_void_p),
-        ("rows", ctypes.c_long), ("n", ctypes.c_long), ("width", ctypes.c_long),
-    )  # fmt: skip
+    _fields_ = (("w", ctypes.c_void_p), *_SIZES, ("then", PACKED))
+
+
+class _PartWithSteps(ctypes.Structure):
+    _fields_ = (("w", ctypes.c_void_p), ("step", ctypes.c_void_p), *_SIZES)
 
 
 def _matrix(*rows: Tensor, groups: int = 1) -> bool:
@@ -54,7 +55,13 @@ def column_squares(w: Tensor) -> Tensor | None:
     return out.float()
 
 
-def shorten_(rows: Tensor, groups: int, amount: float, then: Packed | None = None) -> bool:
+def shorten_(
+    rows: Sequence[Tensor],
+    groups: int,
+    amount: float,
+    then: Sequence[Packed | None] | None = None,
+    meanwhile: Queue | None = None,
+) -> bool:
     """Shorten groups by `amount`, and shrink the weights that are left by transformed ℓ1, in place.
 
     A step of training asks for it layer by layer: in torch a dozen small operations cost more than
@@ -63,57 +70,35 @@ def shorten_(rows: Tensor, groups: int, amount: float, then: Packed | None = Non
     Parameters
     ----------
     rows
-        (row, column) float32; group g is columns g·n/groups to (g+1)·n/groups.
+        The parts of the groups, matrices (row, column) float32; group g is columns g·n/groups to
+        (g+1)·n/groups of each.
     groups
         Number of groups.
     amount
         τ: step, λ and s_g together.
     then
-        Constants of the shrinkage, from `tl1.packed`; None for none.
+        Constants of the shrinkage of each part, from `tl1.packed`; None for none.
+    meanwhile
+        Other weights, which may be moved on the way.
 
     Returns
     -------
     bool
         False where C cannot go, and then nothing was done.
     """
-    fits = _matrix(rows, groups=groups)
-    kernel = build.function(_ONE, "group_lasso", _LASSO) if fits else None
+    if not rows or not _matrix(*rows, groups=groups) or not apart(*rows):
+        return False
+    kernel = build.function(_ONE, "group_lasso", _LASSO)
     if kernel is None:
         return False
-    n = rows.shape[1]
-    work = torch.empty(2 * n, dtype=torch.float64)
-    kernel(rows.data_ptr(), *rows.shape, n // groups, amount, then, work.data_ptr())
-    written(rows)
-    return True
-
-
-def scale_(rows: Tensor, factor: Tensor, then: Packed) -> bool:
-    """Multiply each group by its factor and shrink the weights by transformed ℓ1, in place.
-
-    Parameters
-    ----------
-    rows
-        As for `shorten_`.
-    factor
-        (group,), in [0, 1].
-    then
-        Constants of the shrinkage, from `tl1.packed`.
-
-    Returns
-    -------
-    bool
-        False where C cannot go, and then nothing was done.
-    """
-    if not plain(factor) or factor.dim() != 1 or not _matrix(rows, groups=len(factor)):
-        return False
-    factor = factor.contiguous()
-    kernel = build.function(_ONE, "scale", _SCALE) if apart(rows, factor) else None
-    if kernel is None:
-        return False
-    n = rows.shape[1]
-    work, width = torch.empty(n), n // len(factor)
-    kernel(rows.data_ptr(), *rows.shape, width, factor.data_ptr(), then, work.data_ptr())
-    written(rows)
+    parts = (_Part * len(rows))()
+    for part, w, constants in zip(parts, rows, then or [None] * len(rows), strict=True):
+        part.w, part.rows, part.n = w.data_ptr(), *w.shape
+        part.width = w.shape[1] // groups
+        part.then = None if constants is None else ctypes.pointer(constants)
+    work = torch.empty(2 * groups + max(w.shape[1] for w in rows), dtype=torch.float64)
+    kernel(parts, len(parts), groups, amount, work.data_ptr(), meanwhile)
+    written(*rows)
     return True
 
 
@@ -145,7 +130,7 @@ def shorten_each_(
     kernel = build.function(_EACH, "group_lasso_diagonal", _DIAGONAL)
     if kernel is None:
         return False
-    parts = (_Part * len(rows))()
+    parts = (_PartWithSteps * len(rows))()
     for part, w, step in zip(parts, rows, steps, strict=True):
         part.w, part.step = w.data_ptr(), step.data_ptr()
         part.rows, part.n = w.shape

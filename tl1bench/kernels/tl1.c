@@ -16,7 +16,7 @@ void tl1_diagonal(float *restrict w, const float *restrict step, long n, double 
         double v = w[i], tau = step[i] * amount, m = fabs(v), inverse = 1 / (m + a);
         double t = tau <= edge ? tau * slope : sqrt(2 * tau * (a + 1)) - a / 2;
         double share = cube * tau * inverse * inverse, rest = 1 - share * inverse;
-        double p = sqrt(rest > 0 ? rest : 0), s = share / (TL1_D(p, DOUBLE_MAD));
+        double q = rest > 0 ? rest : 0, s = share / TL1_D(sqrt(q), q, DOUBLE_MAD);
         s = s < m ? s : m;
         w[i] = m <= t ? 0 : v - copysign(s, v);
     }

@@ -6,7 +6,7 @@ Let b* = (27c/4)^{1/3}, below which there is no root, r = b*/b and p = √(1−r
     s = ⅔ b (1 − T_{2/3}(p)) = (4/3) b sin²(½·⅔·arccos p) = b* r² / D(p),
 
 with T_{2/3}(p) = cos(⅔ arccos p). Nothing cancels: with e = (|z| − (b*−a))/b, in which the
-subtraction is exact near the double root r = 1, p = √(e(3 − 3e + e²)). D(p) = (1−p²)/(⅔(1−T_{2/3}))
+subtraction is exact near the double root r = 1, p = √(e(1 + r + r²)). D(p) = (1−p²)/(⅔(1−T_{2/3}))
 is analytic on [0, 1], 3 + 2√3 p + p²/3 − …; the kernel in C takes a minimax polynomial of degree 5
 for it, which gives 1/D with a relative error of 1.5e-7.
 

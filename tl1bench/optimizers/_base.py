@@ -20,6 +20,7 @@ from torch._compile import _disable_dynamo
 
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
+from tl1bench.kernels.momentum import Moves
 from tl1bench.optimizers import _table
 from tl1bench.optimizers._given import (
     Given,
@@ -33,7 +34,8 @@ from tl1bench.optimizers._given import (
     named_of,
     whole_weights,
 )
-from tl1bench.optimizers._places import GroupPlace, Operation, key_of, places
+from tl1bench.optimizers._operations import Operation, places
+from tl1bench.optimizers._places import GroupPlace, key_of
 from tl1bench.penalties import Penalty
 from tl1bench.penalties._base import Step
 
@@ -276,9 +278,19 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         grads = [p.grad if p.grad.layout is torch.strided else p.grad.to_dense() for p in params]
         return params, grads
 
-    def _regularise(self, tensors: Mapping[str, Tensor], steps: Mapping[str, Step]) -> None:
-        """Apply the prox, or the frozen pattern, to `tensors` in place; both are complete."""
+    def _regularise(
+        self,
+        tensors: Mapping[str, Tensor],
+        steps: Mapping[str, Step],
+        moves: Moves | None = None,
+    ) -> None:
+        """Apply the prox, or the frozen pattern, to `tensors` in place; both are complete.
+
+        `moves` has weights that are still to be moved.
+        """
+        moves = moves or Moves()
         if self.frozen:
+            moves.finish_all()
             masks = {n: self.state.get(p, {}).get("mask") for n, p in self._penalised.items()}
             held = {n: mask for n, mask in masks.items() if mask is not None}
             if held:
@@ -286,7 +298,9 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
             return
         for part, factor, place in self._current(self.lam_scale):
             if part.lam * factor > 0:
-                place.prox_(part, tensors, steps, factor)
+                moves.finish(tensors[name] for name in place.names)
+                place.prox_(part, tensors, steps, factor, moves.queue)
+        moves.finish_all()
 
     def _current(self, scale: float) -> Iterator[Operation]:
         """Yield each operation with λ scaled: in the factor on its step, or in the penalty."""

@@ -1,14 +1,10 @@
 """Where proxes act: groups of weights and whole weight tensors, where they lie, without copies.
 
-No penalty is known by name here: each offers its own prox in place, and says by `fuses` with which
-other one it can act in one pass.
-
-Long because the three kinds of place share their conventions, and fusing needs all of them.
+No penalty is known by name here: each offers its own prox in place.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,11 +13,12 @@ import torch
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
-from tl1bench.kernels import group_lasso
 from tl1bench.kernels.memory import shard, summed
+from tl1bench.kernels.momentum import Queue
+from tl1bench.kernels.tl1 import Packed
 from tl1bench.neurons import Groups
 from tl1bench.neurons.parts import SlicePart, rows_of
-from tl1bench.penalties import Elementwise, Penalty, Radial
+from tl1bench.penalties import Penalty, Radial
 from tl1bench.penalties._base import Step
 
 Steps: TypeAlias = Mapping[str, Step]
@@ -52,14 +49,19 @@ class GroupPlace:
         return tuple(part.piece.tensor for part in self.parts)
 
     def prox_(
-        self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+        self,
+        penalty: Penalty,
+        tensors: Mapping[str, Tensor],
+        steps: Steps,
+        factor: float,
+        meanwhile: Queue | None = None,
     ) -> None:
         """Apply the prox of `penalty` with the named steps times `factor`, in place."""
         scale = penalty.scale_for(self.members)
         step: Step
         one = self.one_step(steps)
         if one is not None:
-            if one == 0 or self._by_kernel(penalty, tensors, one, factor):
+            if one == 0 or self.by_kernel(penalty, tensors, one, factor, meanwhile=meanwhile):
                 return
             if isinstance(penalty, Radial):
                 shorter = self.factors(penalty, tensors, one * factor)
@@ -70,7 +72,7 @@ class GroupPlace:
         else:
             self._check_metric(penalty)
             each = {n: _spread(steps[n], tensors[n]) for n in self.names}
-            if self._by_kernel(penalty, tensors, each, factor):
+            if self.by_kernel(penalty, tensors, each, factor):
                 return
             step = self.groups.gather(each)
         z = self.groups.gather(tensors)
@@ -91,14 +93,16 @@ class GroupPlace:
                 "diagonal metric; give them one rate, or take group_lasso."
             )
 
-    def _by_kernel(
+    def by_kernel(
         self,
         penalty: Penalty,
         tensors: Mapping[str, Tensor],
         steps: float | Mapping[str, Tensor],
         factor: float,
+        then: Sequence[Packed | None] | None = None,
+        meanwhile: Queue | None = None,
     ) -> bool:
-        """Apply the penalty's own prox in place; False where that cannot be."""
+        """Apply the penalty's own prox in place, and `then`; False where that cannot be."""
         rows = self._rows(tensors)
         if rows is None:
             return False
@@ -116,7 +120,8 @@ class GroupPlace:
                 return False
             each = along
         scale = penalty.scale_for(self.members)
-        return penalty.prox_rows_(rows, len(self.parts[0].index), each, factor, scale)
+        count = len(self.parts[0].index)
+        return penalty.prox_rows_(rows, count, each, factor, scale, then, meanwhile)
 
     def _rows(self, tensors: Mapping[str, Tensor]) -> list[Tensor] | None:
         """Return each part as a matrix for kernels; None where one is not laid out so."""
@@ -145,8 +150,18 @@ class TensorPlace:
 
     name: str
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensor."""
+        return (self.name,)
+
     def prox_(
-        self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+        self,
+        penalty: Penalty,
+        tensors: Mapping[str, Tensor],
+        steps: Steps,
+        factor: float,
+        meanwhile: Queue | None = None,  # noqa: ARG002
     ) -> None:
         """Apply the prox of elementwise `penalty` with the named steps times `factor`."""
         step = steps[self.name]
@@ -172,11 +187,21 @@ class FusedPlace:
     groups: GroupPlace
     elements: tuple[Penalty, ...]  # that of each part's tensor
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tensors in which the groups lie, one for each part."""
+        return self.groups.names
+
     def prox_(
-        self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+        self,
+        penalty: Penalty,
+        tensors: Mapping[str, Tensor],
+        steps: Steps,
+        factor: float,
+        meanwhile: Queue | None = None,
     ) -> None:
         """Apply both proxes with the named steps times `factor`, in place."""
-        if not self._in_one_pass(penalty, tensors, steps, factor):
+        if not self._in_one_pass(penalty, tensors, steps, factor, meanwhile):
             self.groups.prox_(penalty, tensors, steps, factor)
             for place, element in self._weights():
                 place.prox_(element, tensors, steps, factor)
@@ -191,28 +216,18 @@ class FusedPlace:
             yield TensorPlace(name), element
 
     def _in_one_pass(
-        self, penalty: Penalty, tensors: Mapping[str, Tensor], steps: Steps, factor: float
+        self,
+        penalty: Penalty,
+        tensors: Mapping[str, Tensor],
+        steps: Steps,
+        factor: float,
+        meanwhile: Queue | None,
     ) -> bool:
-        parts, step = self.groups.parts, self.groups.one_step(steps)
-        if not step or not isinstance(penalty, Radial):
+        step = self.groups.one_step(steps)
+        if not step:
             return False
-        packed = [element.packed(steps[w.name], factor) for w, element in self._weights()]
-        if not all(packed):
-            return False
-        if len(parts) == 1:
-            rows = rows_of(parts[0], tensors[self.groups.names[0]])
-            scale = penalty.scale_for(self.groups.members)
-            count = len(parts[0].index)
-            return rows is not None and penalty.prox_rows_(
-                [rows], count, step, factor, scale, packed[0]
-            )
-        shorter = self.groups.factors(penalty, tensors, step * factor)
-        for part, (place, element), then in zip(parts, self._weights(), packed, strict=True):
-            rows = rows_of(part, tensors[place.name])
-            if rows is None or then is None or not group_lasso.scale_(rows, shorter, then):
-                part.scale_(tensors[place.name], shorter)
-                place.prox_(element, tensors, steps, factor)
-        return True
+        then = [element.packed(step, factor) for element in self.elements]
+        return all(then) and self.groups.by_kernel(penalty, tensors, step, factor, then, meanwhile)
 
 
 def _spread(step: Step, tensor: Tensor) -> Tensor:
@@ -221,59 +236,3 @@ def _spread(step: Step, tensor: Tensor) -> Tensor:
 
 
 Place: TypeAlias = GroupPlace | TensorPlace | FusedPlace
-Operation: TypeAlias = tuple[Penalty, float, Place]
-"""A penalty, the factor on its step, and where it acts."""
-
-
-def fused(operations: Sequence[Operation]) -> list[Operation]:
-    """Return operations that do the same in fewer passes over the weights.
-
-    A penalty on groups and, after it, the elementwise one that it `fuses` with on all of their
-    tensors become one, unless other groups have a part in one of these.
-    """
-    groups = [place for _, _, place in operations if isinstance(place, GroupPlace)]
-    shares = Counter(name for place in groups for name in place.names)
-    last = {
-        place.name: (turn, penalty.with_lam(penalty.lam * weight))
-        for turn, (penalty, weight, place) in enumerate(operations)
-        if isinstance(place, TensorPlace)
-    }
-    found: list[Operation] = []
-    done: set[int] = set()
-    for turn, (penalty, weight, place) in enumerate(operations):
-        if turn in done:
-            continue
-        if isinstance(place, GroupPlace) and penalty.fuses and penalty.lam * weight > 0:
-            partners = [last.get(name, (-1, penalty)) for name in place.names]
-            if all(
-                shares[name] == 1 and after > turn and element.fuses == penalty.fuses
-                for name, (after, element) in zip(place.names, partners, strict=True)
-            ):
-                both = FusedPlace(place, tuple(element for _, element in partners))
-                found.append((penalty.with_lam(penalty.lam * weight), 1.0, both))
-                done.update(after for after, _ in partners)
-                continue
-        found.append((penalty, weight, place))
-    return found
-
-
-def places(
-    layers: Sequence[Penalty],
-    layer_weights: Sequence[float],
-    groups: Sequence[tuple[int, GroupPlace]],
-    names: Sequence[str],
-) -> list[Operation]:
-    """Return what the prox of a step does, in order: part by part of the penalty, on all layers.
-
-    `layers` and `layer_weights` have the penalty and c_l of each weight layer, `groups` each block
-    with its layer, `names` the penalised tensors in layer order.
-    """
-    tensors = [(i, TensorPlace(name)) for i, name in enumerate(names)]
-    turns = [penalty.composition() for penalty in layers]
-    return fused(
-        [
-            (turns[i][turn], layer_weights[i], place)
-            for turn in range(len(turns[0]) if turns else 0)
-            for i, place in (tensors if isinstance(turns[0][turn], Elementwise) else groups)
-        ]
-    )

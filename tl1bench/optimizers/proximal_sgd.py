@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
-from tl1bench.kernels import momentum as in_one_pass
+from tl1bench.kernels.momentum import Momentum, Moves
 from tl1bench.optimizers._base import (
     Inputs,
     Parameters,
@@ -84,41 +84,23 @@ class ProximalSGD(ProximalOptimizer):
 
     def _step(self) -> None:
         rates: dict[Tensor, float] = {}
+        moves = Moves()
         for group in self.param_groups:
-            lr, m, decay = float(group["lr"]), group["momentum"], group["weight_decay"]
-            params, moves = self._moving(group)
-            if not params:
-                continue
+            lr, m = float(group["lr"]), group["momentum"]
+            params, grads = self._moving(group)
             rates |= dict.fromkeys(params, lr if self.averaged else lr / (1 - m))
-            if decay:
-                moves = list(torch._foreach_add(moves, params, alpha=decay))
-            if m:
-                params, moves = self._with_momentum(params, moves, m, lr)
-            if params:
-                torch._foreach_add_(params, moves, alpha=-lr)
+            rule = Momentum(m, 1 - m if self.averaged else 1.0, group["weight_decay"], lr)
+            buffers = self._buffers(params) if m else grads
+            now = [
+                each
+                for each in zip(params, grads, buffers, strict=True)
+                if not moves.add(rule, *each)
+            ]
+            if now:
+                rule.step_(*(list(column) for column in zip(*now, strict=True)))
         self._regularise(
-            self._penalised, {n: rates.get(p, 0.0) for n, p in self._penalised.items()}
+            self._penalised, {n: rates.get(p, 0.0) for n, p in self._penalised.items()}, moves
         )
-
-    def _with_momentum(
-        self, params: list[Tensor], grads: list[Tensor], m: float, lr: float
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Take `grads` into the momentum; return who is still to move, and along what."""
-        buffers = self._buffers(params)
-        if not self.averaged:
-            torch._foreach_mul_(buffers, m)
-            torch._foreach_add_(buffers, grads)
-            return params, buffers
-        left = [
-            (p, g, v)
-            for p, g, v in zip(params, grads, buffers, strict=True)
-            if not in_one_pass.averaged_step_(p, g, v, 1 - m, lr)
-        ]
-        if not left:
-            return [], []
-        params, grads, buffers = (list(column) for column in zip(*left, strict=True))
-        torch._foreach_lerp_(buffers, grads, 1 - m)
-        return params, buffers
 
     def _buffers(self, params: list[Tensor]) -> list[Tensor]:
         """Return the momentum buffers, zeros where there was none."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import group_lasso
+from tl1bench.kernels.momentum import Queue
 from tl1bench.kernels.tl1 import Packed
 from tl1bench.penalties._base import Radial, Scale, Step
 
@@ -58,14 +59,14 @@ class GroupLasso(Radial):
         steps: float | Sequence[Tensor],
         factor: float,
         scale: float,
-        then: Packed | None = None,
+        then: Sequence[Packed | None] | None = None,
+        meanwhile: Queue | None = None,
     ) -> bool:
         """Apply the prox in place; see `Penalty.prox_rows_`."""
         if not isinstance(steps, float):
             return group_lasso.shorten_each_(rows, steps, groups, factor * self.lam * scale)
-        if len(rows) > 1:
-            return False
-        return group_lasso.shorten_(rows[0], groups, steps * factor * self.lam * scale, then)
+        amount = steps * factor * self.lam * scale
+        return group_lasso.shorten_(rows, groups, amount, then, meanwhile)
 
 
 def _in_metric(z: Tensor, tau: Tensor) -> Tensor:

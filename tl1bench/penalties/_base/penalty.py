@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Self, TypeAlias
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
+from tl1bench.kernels.momentum import Queue
 from tl1bench.kernels.tl1 import Packed
 from tl1bench.penalties._base.ranges import Range
 
@@ -153,7 +154,8 @@ class Penalty(ABC):
         steps: float | Sequence[Tensor],  # noqa: ARG002
         factor: float,  # noqa: ARG002
         scale: float,  # noqa: ARG002
-        then: Packed | None = None,  # noqa: ARG002
+        then: Sequence[Packed | None] | None = None,  # noqa: ARG002
+        meanwhile: Queue | None = None,  # noqa: ARG002
     ) -> bool:
         """Apply the prox of groups in place where a kernel can.
 
@@ -171,7 +173,11 @@ class Penalty(ABC):
         scale
             s_g.
         then
-            What the elementwise partner of a fused pair gave as `packed`; None for none.
+            What the elementwise partners of a fused pair gave as `packed`, one a part; None for
+            none.
+        meanwhile
+            Other weights on their way along the loss: a kernel that computes more than it reads may
+            move some of them as it goes.
 
         Returns
         -------
