@@ -46,3 +46,9 @@ def test_log_ticks_are_plain_numbers_and_few(low, high, expected):
     _panels.log_axis(axes, "x", low, high)
     figure.draw_without_rendering()
     assert [label.get_text() for label in axes.get_xticklabels()] == expected
+
+
+def test_large_numbers_are_counted_in_thousands_and_millions() -> None:
+    assert [_panels.plain(n) for n in (0.3, 300, 3_000, 2_500_000)] == [
+        "0.3", "300", "3 k", "2.5 M",
+    ]  # fmt: skip

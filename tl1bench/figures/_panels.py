@@ -77,6 +77,14 @@ def bar_axes(panel: Axes, labels: Sequence[str], reach: float) -> None:
     panel.tick_params(axis="y", length=0)
 
 
+def plain(value: float) -> str:
+    """Return a number for a tick, in thousands (k) and millions (M) where it is large."""
+    for scale, unit in ((1e6, " M"), (1e3, " k")):
+        if value >= scale:
+            return f"{value / scale:g}{unit}"
+    return f"{value:g}"
+
+
 def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
     """Make axis `which` ("x" or "y") logarithmic from `low` to `high`, with plain numbers.
 
@@ -105,6 +113,6 @@ def log_axis(axes: Axes, which: str, low: float, high: float) -> None:
         axes.set_ylim(low, high)
         axis = axes.yaxis
     axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())

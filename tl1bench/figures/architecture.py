@@ -41,8 +41,10 @@ def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
             _panel(panel, stack, widest, looks(evidence.methods)[method])
             panel.tick_params(labelleft=method == methods[0])
         row[0].set_title(problem, loc="left", pad=16)
-    for problem_row in axes:
-        for panel, method in zip(problem_row, methods, strict=True):
+    for problem, row in zip(evidence.problems, axes, strict=True):
+        for panel, method in zip(row, methods, strict=True):
+            if not stacks[problem, method]:  # not tried here
+                continue
             look = looks(evidence.methods)[method]
             over_the_bars = panel.get_xaxis_transform()
             panel.text(0, 1.02, look.label, transform=over_the_bars, ha="center", size=7.5)
