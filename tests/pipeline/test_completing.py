@@ -73,6 +73,14 @@ def test_idle_data_and_files_elsewhere_get_a_folder_of_their_own(name: str, tmp_
         assert (tmp_path / name).read_text() == text
 
 
+def test_a_profile_gets_its_pipeline_when_it_is_first_run(tmp_path: Path) -> None:
+    text = SHORT + "profile: own\nroot: ../..\nparams: reports/own/params.yaml\n"
+    (tmp_path / "reports/own").mkdir(parents=True)
+    found = pipeline(tmp_path, text, "reports/own/params.yaml")
+    assert found == Path("reports/own/dvc.yaml")
+    assert (tmp_path / found).read_bytes() == (tmp_path / "dvc.yaml").read_bytes()
+
+
 @pytest.mark.parametrize("path", run.PROFILES.values(), ids=str)
 def test_profiles_of_the_checkout_stay_as_they_are(path: Path) -> None:
     before = (ROOT / path).read_bytes()

@@ -186,7 +186,10 @@ def test_a_bad_hyper_parameter_stops_the_pipeline_before_it_trains(
 
 def test_all_pipelines_are_one_file() -> None:
     copies = sorted(ROOT.glob("reports/*/dvc.yaml"))
-    assert {file.parent.name for file in copies} == {"paper", "as-coded"}
+    # A copy without results would make `dvc metrics show` complain.
+    assert {file.parent for file in copies} == {
+        file.parent for file in ROOT.glob("reports/*/metrics.json") if file.parent.name != "default"
+    }
     assert {file.read_bytes() for file in copies} == {(ROOT / "dvc.yaml").read_bytes()}
 
 

@@ -26,7 +26,8 @@ def pipeline(root: Path, source: Path, config: Config) -> Path:
     """Return the dvc.yaml that follows `source`, both relative to `root`, all sections filled in.
 
     Sections that are missing are added at the end of the file. A file that lies beside no dvc.yaml,
-    or names data that no problem uses, is copied without those to `reports/<profile>`.
+    or names data that no problem uses, is copied without those to `reports/<profile>`. A profile's
+    own folder gets its dvc.yaml when it is first run: DVC warns of metrics that no run has made.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ def pipeline(root: Path, source: Path, config: Config) -> Path:
     target = config.reports / "params.yaml"
     if target == source:
         # Its own folder already: what is idle must be there, as DVC asks for all that is named.
+        if not (root / beside).is_file():
+            shutil.copyfile(root / PIPELINE, root / beside)
         return beside
     head = f"# Written by `tl1bench run` from {source.name}, with all defaults: change that one.\n"
     files.write_text(root / target, head + _yaml(_whole(config, target)))
