@@ -12,6 +12,7 @@ from torch import Tensor
 from tl1bench import penalties
 from tl1bench.kernels import card, tl1
 from tl1bench.kernels.card import Move, Point
+from tl1bench.kernels.momentum import Momentum
 
 # (rows, columns, groups): groups side by side, in stretches, one, as many as weights; odd sizes.
 SHAPES = [
@@ -48,11 +49,10 @@ def test_a_move_is_momentum_and_its_squares_are_those_of_the_groups(
     keep, share, decay, lr = 0.9, 0.1, 0.01, 0.3
     expected_v = keep * v.double() + share * (g.double() + decay * w.double())
     if not momentum:
-        expected_v = g.double() + decay * w.double()
+        keep, expected_v = 0.0, share * (g.double() + decay * w.double())
     expected = w.double() - lr * expected_v
     before = v.clone()
-    move = Move(g, v if momentum else None, keep, share, decay, lr)
-    found = card.first_pass_(w, groups, move)
+    found = card.first_pass_(w, groups, Move(g, v, Momentum(keep, share, decay, lr)))
     torch.testing.assert_close(w.double(), expected, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(v.double(), expected_v if momentum else before.double())
     torch.testing.assert_close(found.double(), squares(w, groups), rtol=1e-5, atol=1e-12)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkouts import ROOT
+from interpreting import run_interpreted
 
 from tl1bench.kernels import card, tl1
 
@@ -18,12 +19,7 @@ HERE = Path(__file__).parent
 
 def test_the_passes_hold_in_tritons_interpreter() -> None:
     pytest.importorskip("triton")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "interpreted.py"],
-        cwd=HERE, capture_output=True, text=True, check=False,
-        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_interpreted(HERE / "interpreted.py")
 
 
 def test_without_the_interpreter_no_pass_takes_a_tensor_of_the_cpu() -> None:

@@ -18,7 +18,7 @@ import triton.language as tl
 from tl1bench.kernels import build
 
 _D = re.findall(r"-?\d\.\d+(?=f)", build.source("tl1.h").partition("#define TL1_D")[2])[:6]
-D5, D4, D3, D2, D1, D0 = (tl.constexpr(float(number)) for number in _D)
+D5, D3, D1, D4, D2, D0 = (tl.constexpr(float(number)) for number in _D)
 LEAVE, TL1, SOFT = (tl.constexpr(number) for number in range(3))
 
 
@@ -31,9 +31,10 @@ def shrunk(v, KIND: tl.constexpr, t, a, hi, lo, b):
         r = inverse * b
         e = ((m - hi) - lo) * inverse
         e = tl.where(e > 0.0, e, 0.0)
-        p = tl.sqrt_rn(((e - 3.0) * e + 3.0) * e)
-        d = ((((D5 * p + D4) * p + D3) * p + D2) * p + D1) * p + D0
-        s = tl.div_rn(r * r * b, d)
+        square = r * r
+        q = (square + (r + 1.0)) * e
+        d = ((D5 * q + D3) * q + D1) * tl.sqrt_rn(q) + ((D4 * q + D2) * q + D0)
+        s = tl.div_rn(square * b, d)
         s = tl.where(s < m, s, m)
         v = tl.where(m <= t, 0.0, v - tl.where(v < 0.0, -s, s))
     if KIND == SOFT:
@@ -50,7 +51,7 @@ def first(
 ):  # fmt: skip
     """Move weights along the gradient, shrink them, and add up squares: `span` members a program.
 
-    v ← keep·v + share·(g + decay·w), w ← shrunk(w − lr·v); without momentum v is g + decay·w.
+    v ← keep·v + share·(g + decay·w), w ← shrunk(w − lr·v); where keep is 0, v is not stored.
     """
     blocks = tl.cdiv(kept, BLOCK_KEPT)
     turn = tl.program_id(0) // blocks
@@ -65,8 +66,9 @@ def first(
             d = tl.load(g + at, mask=inside, other=0.0)
             if DECAY:
                 d += decay * x
+            d *= share
             if MOMENTUM:
-                d = keep * tl.load(v + at, mask=inside, other=0.0) + share * d
+                d += keep * tl.load(v + at, mask=inside, other=0.0)
                 tl.store(v + at, d, mask=inside)
             x -= lr * d
         x = shrunk(x, KIND, t, a, hi, lo, b)

@@ -22,12 +22,14 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels.memory import ordinary, written
+from tl1bench.kernels.momentum import Momentum
 from tl1bench.kernels.tl1 import Packed
 
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 _TILE = 2048  # weights that a program holds at once
 _LINE = 128  # of them side by side, where groups are
 _PROGRAMS = 1024  # enough for any card; a fixed number, so that sums do not depend on it
+_REST = Momentum(0.0, 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Move:
-    """A gradient step: v ← keep·v + share·(g + decay·w), w ← w − lr·v; `v` None is no momentum.
+    """A gradient step by `rule`; gradient and momentum are matrices like the weights.
 
-    `g` and `v` are matrices like the weights.
+    Where keep is 0, `v` is not looked at.
     """
 
     g: Tensor
-    v: Tensor | None
-    keep: float
-    share: float
-    decay: float
-    lr: float
+    v: Tensor
+    rule: Momentum
 
 
 @dataclass(frozen=True)
@@ -98,15 +97,17 @@ class _Shape:
         return -(-tiles // turns) * self.block_gone
 
 
+def holds(t: Tensor) -> bool:
+    """Whether a tensor lies on a card, or the interpreter stands in for one."""
+    return t.is_cuda or (_INTERPRETED and t.is_cpu)
+
+
 def takes(*tensors: Tensor) -> bool:
     """Whether passes can go over these: ordinary float32 tensors on one card, with numbers."""
     return (
         bool(tensors)
+        and all(holds(t) and t.device == tensors[0].device for t in tensors)
         and ordinary(*tensors)
-        and all(
-            (t.is_cuda or (_INTERPRETED and t.is_cpu)) and t.device == tensors[0].device
-            for t in tensors
-        )
         and _passes() is not None
     )
 
@@ -136,17 +137,17 @@ def first_pass_(
     shape, point = _Shape.of(rows, max(1, groups)), point or Point()
     turns = -(-shape.gone // shape.span)
     partial = rows.new_empty((turns, shape.kept) if groups else (0,))
-    g, v = (rows, None) if move is None else (move.g, move.v)
-    numbers = (0.0,) * 4 if move is None else (move.keep, move.share, move.decay, move.lr)
+    g, v, rule = (rows, rows, _REST) if move is None else (move.g, move.v, move.rule)
     grid = (-(-shape.kept // shape.block_kept) * turns,)
     with torch.cuda.device_of(rows):
         _there().first[grid](
-            rows, g, rows if v is None else v, partial, shape.kept, shape.gone, shape.step_kept,
-            shape.step_gone, shape.span, *numbers, *point.constants, MOVE=move is not None,
-            MOMENTUM=v is not None, DECAY=numbers[2] != 0, KIND=point.kind,
-            SQUARES=groups > 0, BLOCK_KEPT=shape.block_kept, BLOCK_GONE=shape.block_gone,
+            rows, g, v, partial, shape.kept, shape.gone, shape.step_kept, shape.step_gone,
+            shape.span, rule.keep, rule.share, rule.decay, rule.lr, *point.constants,
+            MOVE=move is not None, MOMENTUM=rule.keep != 0, DECAY=rule.decay != 0,
+            KIND=point.kind, SQUARES=groups > 0, BLOCK_KEPT=shape.block_kept,
+            BLOCK_GONE=shape.block_gone,
         )  # fmt: skip
-    written(*[t for t in (rows, v) if t is not None])
+    written(rows, *([v] if rule.keep else []))
     squares = partial.sum(0)
     return squares if shape.each == 1 or not groups else squares.view(groups, -1).sum(1)
 

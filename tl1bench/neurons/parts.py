@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels.group_lasso import column_squares
-from tl1bench.kernels.memory import layered, plain
+from tl1bench.kernels.memory import layered, ordinary
 from tl1bench.neurons.groups import TensorSlice
 
 
@@ -92,8 +92,8 @@ class SlicePart:
 
 
 def rows_of(part: SlicePart, tensor: Tensor) -> Tensor | None:
-    """Return the tensor as a matrix in whose rows each group is one stretch, for C to walk over."""
-    if not part.whole or len(part.kept) > 1 or not plain(tensor):
+    """Return the tensor as a matrix in whose rows each group is one stretch, for kernels."""
+    if not part.whole or len(part.kept) > 1 or not ordinary(tensor):
         return None
     layers = layered(tensor, part.kept[0])
     return None if layers is None else layers.view(layers.shape[0], -1)

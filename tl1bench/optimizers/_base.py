@@ -34,6 +34,7 @@ from tl1bench.optimizers._given import (
     named_of,
     whole_weights,
 )
+from tl1bench.optimizers._on_card import OnCard
 from tl1bench.optimizers._operations import Operation, places
 from tl1bench.optimizers._places import GroupPlace, key_of
 from tl1bench.penalties import Penalty
@@ -283,14 +284,16 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         tensors: Mapping[str, Tensor],
         steps: Mapping[str, Step],
         moves: Moves | None = None,
+        on_card: OnCard | None = None,
     ) -> None:
         """Apply the prox, or the frozen pattern, to `tensors` in place; both are complete.
 
-        `moves` has weights that are still to be moved.
+        `moves` and `on_card` have weights that are still to be moved.
         """
-        moves = moves or Moves()
+        moves, on_card = moves or Moves(), on_card or OnCard()
         if self.frozen:
             moves.finish_all()
+            on_card.finish()
             masks = {n: self.state.get(p, {}).get("mask") for n, p in self._penalised.items()}
             held = {n: mask for n, mask in masks.items() if mask is not None}
             if held:
@@ -299,8 +302,10 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         for part, factor, place in self._current(self.lam_scale):
             if part.lam * factor > 0:
                 moves.finish(tensors[name] for name in place.names)
-                place.prox_(part, tensors, steps, factor, moves.queue)
+                if not on_card.prox_(part, place, tensors, steps, factor):
+                    place.prox_(part, tensors, steps, factor, moves.queue)
         moves.finish_all()
+        on_card.finish()
 
     def _current(self, scale: float) -> Iterator[Operation]:
         """Yield each operation with λ scaled: in the factor on its step, or in the penalty."""

@@ -103,7 +103,7 @@ class GroupPlace:
         meanwhile: Queue | None = None,
     ) -> bool:
         """Apply the penalty's own prox in place, and `then`; False where that cannot be."""
-        rows = self._rows(tensors)
+        rows = self.rows(tensors)
         if rows is None:
             return False
         each: float | list[Tensor] = 0.0
@@ -115,7 +115,7 @@ class GroupPlace:
                 s.stride() != tensors[n].stride() for s, n in zip(named, self.names, strict=True)
             ):
                 return False
-            along = self._rows(steps)
+            along = self.rows(steps)
             if along is None:
                 return False
             each = along
@@ -123,7 +123,7 @@ class GroupPlace:
         count = len(self.parts[0].index)
         return penalty.prox_rows_(rows, count, each, factor, scale, then, meanwhile)
 
-    def _rows(self, tensors: Mapping[str, Tensor]) -> list[Tensor] | None:
+    def rows(self, tensors: Mapping[str, Tensor]) -> list[Tensor] | None:
         """Return each part as a matrix for kernels; None where one is not laid out so."""
         found = []
         for part, name in zip(self.parts, self.names, strict=True):

@@ -17,6 +17,7 @@ from tl1bench.optimizers._base import (
     ProximalOptimizer,
     Sides,
 )
+from tl1bench.optimizers._on_card import OnCard
 from tl1bench.penalties import Penalty
 
 FORMS = ("averaged", "heavy_ball")
@@ -84,7 +85,7 @@ class ProximalSGD(ProximalOptimizer):
 
     def _step(self) -> None:
         rates: dict[Tensor, float] = {}
-        moves = Moves()
+        moves, on_card = Moves(), OnCard()
         for group in self.param_groups:
             lr, m = float(group["lr"]), group["momentum"]
             params, grads = self._moving(group)
@@ -94,13 +95,12 @@ class ProximalSGD(ProximalOptimizer):
             now = [
                 each
                 for each in zip(params, grads, buffers, strict=True)
-                if not moves.add(rule, *each)
+                if not (on_card.add(rule, *each) or moves.add(rule, *each))
             ]
             if now:
                 rule.step_(*(list(column) for column in zip(*now, strict=True)))
-        self._regularise(
-            self._penalised, {n: rates.get(p, 0.0) for n, p in self._penalised.items()}, moves
-        )
+        steps = {n: rates.get(p, 0.0) for n, p in self._penalised.items()}
+        self._regularise(self._penalised, steps, moves, on_card)
 
     def _buffers(self, params: list[Tensor]) -> list[Tensor]:
         """Return the momentum buffers, zeros where there was none."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.card import Point
 from tl1bench.kernels.memory import flat_view
 from tl1bench.penalties._base import Elementwise, Scale, Step
 
@@ -45,6 +46,10 @@ class L1(Elementwise):
         for part in (z,) if flat is None else flat.split(_CHUNK):
             part.sub_(torch.clamp(part, -tau, tau))
         return z
+
+    def point(self, step: float) -> Point | None:
+        """Return the prox for a pass on a card; see `Penalty.point`."""
+        return Point.soft(step * self.lam)
 
 
 def _exact(z: Tensor, step: Step) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import group_lasso, tl1
+from tl1bench.kernels.card import Point
 from tl1bench.penalties._base import Elementwise, Range, Scale, Step
 
 
@@ -63,3 +64,8 @@ class TransformedL1(Elementwise):
     def packed(self, step: Step, factor: float) -> tl1.Packed | None:
         """Return the constants of the shrinkage; see `Penalty.packed`."""
         return None if isinstance(step, Tensor) else tl1.packed(self.a, step * factor * self.lam)
+
+    def point(self, step: float) -> Point | None:
+        """Return the prox for a pass on a card; see `Penalty.point`."""
+        packed = self.packed(step, 1.0)
+        return None if packed is None else Point.of(packed)

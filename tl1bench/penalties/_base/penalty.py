@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, Self, TypeAlias
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
+from tl1bench.kernels.card import Point
 from tl1bench.kernels.momentum import Queue
 from tl1bench.kernels.tl1 import Packed
 from tl1bench.penalties._base.ranges import Range
@@ -20,7 +21,7 @@ Scale: TypeAlias = float | Tensor | None
 GroupScale: TypeAlias = Literal["sqrt", "one"]
 # What says what the prox is, and what does the same in place or faster.
 _FORMULA = frozenset({"prox", "shrink", "shrink_radius", "factor"})
-_KERNELS = frozenset({"prox_", "prox_rows_", "packed", "fuses"})
+_KERNELS = frozenset({"prox_", "prox_rows_", "packed", "fuses", "point"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,10 +188,11 @@ class Penalty(ABC):
         return False
 
     def packed(self, step: Step, factor: float) -> Packed | None:  # noqa: ARG002
-        """Return what the kernel of a fused pair needs to do this prox too; None where it cannot.
+        """Return what a fused pair's kernel needs, `step` times `factor`; None where it cannot."""
+        return None
 
-        `step` times `factor` is the step.
-        """
+    def point(self, step: float) -> Point | None:  # noqa: ARG002
+        """Return the prox of single weights as a pass on a card does it; None where none can."""
         return None
 
     def composition(self) -> tuple[Penalty, ...]:
