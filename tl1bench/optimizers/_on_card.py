@@ -41,7 +41,9 @@ class OnCard:
         bool
             False where no pass can go over it, and then it is not taken.
         """
-        if not card.takes(p, g, v) or not p.shape == g.shape == v.shape:
+        if not card.holds(p) or not card.takes(p, g, v):
+            return False
+        if not p.shape == g.shape == v.shape:
             return False
         if not p.stride() == g.stride() == v.stride() or flat_view(p) is None:
             return False
