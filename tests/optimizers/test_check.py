@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -103,6 +105,49 @@ def test_penalise_takes_names_patterns_or_a_function() -> None:
     assert chosen(lambda name, p: p.numel() == 24) == ["own"]
     with pytest.raises(ConfigError, match=r"names first.wieght, .* is it first.weight"):
         chosen("first.wieght")
+
+
+def by_elements(name: str, p: torch.Tensor) -> bool:
+    return name.startswith("own") or p.numel() == 12
+
+
+@pytest.mark.parametrize("kind", ["tl1", "integrated_tl1"])
+def test_penalise_holds_for_parameters_that_are_added_later(kind: str) -> None:
+    def added(penalise, group: object = None, copied: bool = False) -> list[str]:
+        penalty = tl.penalties.load(kind, lam=0.1)
+        given = [("own", nn.Parameter(torch.ones(3, 2))), ("out", nn.Parameter(torch.ones(2, 2)))]
+        optimizer = tl.ProximalSGD(given, penalty, lr=0.1, penalise=penalise)
+        if copied:
+            optimizer = copy.deepcopy(optimizer)
+        head = nn.Linear(4, 3)
+        later = {"params": head.named_parameters()}
+        optimizer.add_param_group(later if group is None else {**later, "penalise": group})
+        before = {row.name: optimizer._named[row.name].clone() for row in optimizer.table()}
+        for p in optimizer._named.values():
+            p.grad = torch.zeros_like(p)
+        optimizer.step()
+        changed = [n for n, old in before.items() if not torch.equal(old, optimizer._named[n])]
+        assert changed == [row.name for row in optimizer.table() if row.penalty]
+        return changed[1:]
+
+    assert added("own") == []
+    assert added(["own", "*"], "bias") == ["out", "bias"]
+    assert added("o*", ["weight"]) == ["out", "weight"]
+    assert added(by_elements) == added(by_elements, copied=True) == ["weight"]
+    assert added(lambda name, _: name != "out") == ["weight", "bias"]
+    with pytest.raises(ConfigError, match="names head, which is no parameter here"):
+        added("own", "head")
+    with pytest.raises(ConfigError, match=r'say by "penalise" in the added group whether weight'):
+        added(lambda _, p: p.dim() > 1, copied=True)
+    assert added(lambda _, p: p.dim() > 1, "weight", copied=True) == ["out", "weight"]
+
+
+def test_what_penalise_leaves_out_later_is_in_the_table() -> None:
+    optimizer = tl.ProximalSGD(
+        [("own", nn.Parameter(torch.ones(3, 2)))], PENALTY, 0.1, penalise="own"
+    )
+    optimizer.add_param_group({"params": nn.Linear(2, 2).named_parameters()})
+    assert [row.reason for row in optimizer.table()] == ["", "penalise= leaves it out", "a vector"]
 
 
 def test_groups_in_what_is_not_penalised_are_refused() -> None:

@@ -22,12 +22,12 @@ from tl1bench import neurons
 from tl1bench.errors import ConfigError
 from tl1bench.kernels.momentum import Moves
 from tl1bench.optimizers import _table
+from tl1bench.optimizers._chosen import UNNAMED, Penalise, chosen, portable
 from tl1bench.optimizers._given import (
     Given,
     Inputs,
     Parameters,
     ParamGroups,
-    Penalise,
     Sides,
     by_themselves,
     listed,
@@ -69,8 +69,8 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
     weight_decay
         ℓ2 coefficient added to the gradient of every parameter.
     penalise
-        Which parameters are penalised instead: names, with * and ? as in a shell, or a function of
-        name and parameter. `table` says what became of each.
+        Which parameters are penalised instead, later ones included: names, with * and ? as in a
+        shell, or a function of name and parameter. `table` says what became of each.
     param_groups
         The network's parameters in groups with rates of their own; what is in none is not trained.
     own
@@ -94,7 +94,7 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
 
     kept: ClassVar[tuple[str, ...]] = (
         "penalty", "layer_weights", "groups", "needs_groups",
-        "_layers", "_named", "_penalised", "_reasons", "_side",
+        "_layers", "_named", "_penalise", "_penalised", "_reasons", "_side",
     )  # fmt: skip
     """What of an optimiser a copy of it needs besides torch's own; subclasses add theirs."""
 
@@ -115,7 +115,7 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
     ) -> None:
         _check_numbers(lr, momentum, weight_decay)
         given = Given.read(model, penalise, param_groups)
-        self.penalty = penalty
+        self.penalty, self._penalise = penalty, penalise
         self._named, self._penalised, self._reasons = given.named, given.penalised, given.reasons
         defaults = {
             "lr": lr,
@@ -220,14 +220,16 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         return f"{super().__repr__()}\n{_table.printed(self.table())}"
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Take in parameters later: those with two or more axes are penalised, as layers behind.
+        """Take in parameters later, as layers behind; their groups are their own columns or rows.
 
-        Their groups are their own columns or rows.
+        Penalised are those that `penalise` of the group names, or that of the optimiser where the
+        group has none; without either, those with two axes or more.
 
         Raises
         ------
         ConfigError
-            A name is taken, or groups of weights are asked for where weights are sharded.
+            A name is taken or unknown, or groups of weights are asked for where weights are
+            sharded.
         """
         if not self._complete:
             super().add_param_group(param_group)
@@ -236,31 +238,47 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         named = named_of([group], first=len(self._named))
         if not named.keys().isdisjoint(self._named):
             raise ConfigError(f"there is a parameter {min(named.keys() & self._named)} already.")
+        weights, reasons = self._chosen_of(named, group.pop("penalise", None))
         if "param_names" not in self.param_groups[0]:
             group["params"] = list(named.values())
         first = self.param_groups[0]
         super().add_param_group(
             {"lam_scale": first["lam_scale"], "frozen": first["frozen"], **group}
         )
-        weights = {name: p for name, p in named.items() if p.dim() > 1}
         self._named |= named
-        self._reasons |= {name: "a vector" for name in named if name not in weights}
+        self._reasons |= reasons
         start = len(self._penalised)
         self._penalised |= weights
         self.layer_weights += (1.0,) * len(weights)
         self._layer()
         if self.frozen:
             self._mask(weights)
+        blocks: tuple[neurons.Groups, ...] = ()
         if self.needs_groups:
             whole_weights(weights, self.penalty)
             blocks = by_themselves(weights, self._side)
-            blocks = tuple(dataclasses.replace(b, layer=b.layer + start) for b in blocks)
-            original = first["members"]
-            original |= {key_of(block): [block.members] for block in blocks}
-            self.regroup((*self.groups, *blocks))
+        original = first["members"]
+        original |= {key_of(block): [block.members] for block in blocks}
+        behind = (dataclasses.replace(b, layer=b.layer + start) for b in blocks)
+        self.regroup((*self.groups, *behind))
+
+    def _chosen_of(
+        self, named: Mapping[str, Tensor], penalise: Penalise | None
+    ) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return the penalised ones of later parameters, and why the others are not."""
+        matrices = [name for name, p in named.items() if p.dim() > 1]
+        rule, known = (self._penalise, self._named) if penalise is None else (penalise, {})
+        names = set(chosen(rule, named, matrices, known))
+        reasons = {
+            name: UNNAMED if p.dim() > 1 else "a vector"
+            for name, p in named.items()
+            if name not in names
+        }
+        return {name: p for name, p in named.items() if name in names}, reasons
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), **{name: getattr(self, name) for name in self.kept}}
+        kept = {name: getattr(self, name) for name in self.kept}
+        return {**super().__getstate__(), **kept, "_penalise": portable(self._penalise)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a state; the groups keep the sizes that they had in its network."""

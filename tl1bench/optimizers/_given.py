@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,6 +13,7 @@ from tl1bench import neurons
 from tl1bench.errors import ConfigError
 from tl1bench.kernels.memory import shard
 from tl1bench.neurons.weights import UNKNOWN, alone, exempt
+from tl1bench.optimizers._chosen import UNNAMED, Penalise, chosen
 from tl1bench.penalties import Penalty
 from tl1bench.tracing.capture import bare
 
@@ -23,9 +22,6 @@ Inputs: TypeAlias = Tensor | tuple[Tensor, ...]
 Named: TypeAlias = tuple[str, Tensor]
 Parameters: TypeAlias = nn.Module | Iterable[Tensor] | Iterable[Named] | Iterable[dict[str, Any]]
 ParamGroups: TypeAlias = Iterable[dict[str, Any]]
-Penalise: TypeAlias = str | Sequence[str] | Callable[[str, Tensor], bool]
-
-_UNNAMED = "penalise= leaves it out"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +89,14 @@ class Given:
         weights = [name for name in named if name not in reasons]
         if network is not None:
             weights = [name for name in neurons.weight_layers(network) if name in named]
-        chosen = _chosen(penalise, named, weights)
+        names = chosen(penalise, named, weights)
         if penalise is not None:  # what it leaves out is left out on purpose
             reasons = {name: why for name, why in reasons.items() if not why.endswith(UNKNOWN)}
         return cls(
             trained,
             named,
-            {name: named[name] for name in chosen},
-            {n: reasons.get(n, _UNNAMED) for n in named if n not in set(chosen)},
+            {name: named[name] for name in names},
+            {n: reasons.get(n, UNNAMED) for n in named if n not in set(names)},
             network,
         )
 
@@ -181,26 +177,6 @@ def named_of(trained: Sequence[Any], first: int = 0) -> dict[str, Tensor]:
         if not isinstance(p, Tensor):
             raise ConfigError(f"parameter {name} is {p!r}; give tensors, or pairs with their name.")
     return named
-
-
-def _chosen(
-    penalise: Penalise | None, named: Mapping[str, Tensor], weights: Sequence[str]
-) -> list[str]:
-    """Return the names of the penalised parameters: `weights`, or what the user says."""
-    if penalise is None:
-        return list(weights)
-    if not isinstance(penalise, str | Sequence):
-        return [name for name, p in named.items() if penalise(name, p)]
-    patterns = [penalise] if isinstance(penalise, str) else penalise
-    chosen: set[str] = set()
-    for pattern in patterns:
-        found = fnmatch.filter(named, pattern)
-        if not found:
-            near = difflib.get_close_matches(pattern, named, n=1)
-            hint = f"; is it {near[0]}?" if near else "."
-            raise ConfigError(f"penalise= names {pattern}, which is no parameter here{hint}")
-        chosen.update(found)
-    return [name for name in named if name in chosen]
 
 
 def by_themselves(
