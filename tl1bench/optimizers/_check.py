@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tl1bench.errors import CompactionError
 from tl1bench.neurons.outlook import Family, Outlook, outlook
-from tl1bench.optimizers._given import Given, Penalise
+from tl1bench.optimizers._chosen import Penalise
+from tl1bench.optimizers._given import Given
 
 _LINES = 20  # of each list: the whole is to stay on one page
 
