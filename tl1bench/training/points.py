@@ -27,7 +27,7 @@ class Point:
 
     `step` counts the steps of the path from 1; 0 is the dense network. `level` is how strongly the
     method acted: λ, or the share of weights that it kept. `error` is what `evaluate` returned.
-    `nonzero_weights` are those of the trained network, what is read of units that are constant among
+    `nonzero_weights` are those of the trained network, those behind units that are constant among
     them; `weights` and `macs` (a sample) are those of the compact `network`, which is the same
     function; all exclude biases. `state` are the trained weights in
     their original shapes, units that left being zeros: the model that was given loads them. `loss`
