@@ -40,12 +40,13 @@ class Epochs:
 
         Returns its mean over the epoch.
         """
-        total, turn = torch.zeros((), device=self.examples.y.device), 0
-        order = torch.randperm(len(self.examples))
+        device, turn = self.examples.y.device, 0
+        total = torch.zeros((), device=device)
+        order = torch.randperm(len(self.examples)).to(device)  # once: a card waits at each copy
         for turn, rows in enumerate(order.split(self.batch), 1):
             if len(rows) < self.batch and turn > 1:
                 return float(total) / (turn - 1)
-            x, y = self.examples.batch(rows.to(self.examples.y.device, non_blocking=True))
+            x, y = self.examples.batch(rows)
             if self.shift:
                 x = shifted(x, self.shift, torch.default_generator)
             total += _iterate(model, optimizer, x, y, self.examples.task)

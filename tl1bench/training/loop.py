@@ -144,9 +144,10 @@ class _Batches:
         """Return the batch at `position` of its epoch; position 0 begins a new one."""
         training, batch = self._training, self._budget.batch
         if position == 0:
-            self._order = torch.randperm(len(training), generator=self._generator)
+            order = torch.randperm(len(training), generator=self._generator)
+            self._order = order.to(training.y.device)  # once: a card waits at each copy
         rows = self._order[position * batch : (position + 1) * batch]
-        x, y = training.batch(rows.to(training.y.device, non_blocking=True))
+        x, y = training.batch(rows)
         if self._budget.shift:
             x = shifted(x, self._budget.shift, self._generator)
         return x, y
