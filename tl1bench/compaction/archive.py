@@ -23,7 +23,7 @@ from torch import fx, nn
 
 from tl1bench.errors import CompactionError
 from tl1bench.files import atomic_path, parse_json
-from tl1bench.tracing.writer import hold
+from tl1bench.tracing.holding import hold
 
 FORMAT = "tl1bench graph 1"
 MAX_TEXT, MAX_CALLS, MAX_DEPTH, MAX_NUMBERS = 64 << 20, 100_000, 16, 1 << 31

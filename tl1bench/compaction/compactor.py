@@ -140,7 +140,17 @@ def compact_traced(traced: Traced, gather: float | None) -> tuple[fx.GraphModule
     """Return the compact module, never larger than the traced one, and the report.
 
     Indices, and then the smaller network itself, are given up where they cost more than they save.
+    What is computed from known tensors is stored in the place of these where that is less now.
     """
+    small, report = _compacted(traced, gather)
+    if traced.computed:
+        other = _compacted(traced.folded(), gather)
+        if is_no_larger(*other, traced) and size(other[0]) < size(small):
+            return other
+    return small, report
+
+
+def _compacted(traced: Traced, gather: float | None) -> tuple[fx.GraphModule, Report]:
     state = analyse(traced, rule_of)
     keep = decide(state)
     attempts = [(keep, True, gather), (keep, True, None), (keep | True, False, None)]
@@ -152,7 +162,7 @@ def compact_traced(traced: Traced, gather: float | None) -> tuple[fx.GraphModule
 
 
 def is_no_larger(small: nn.Module, report: Report, traced: Traced) -> bool:
-    """Whether a compact module has at most the MACs and stored numbers of the traced one.
+    """Whether a compact module has at most the MACs, parameters, numbers and bytes of another.
 
     Parameters
     ----------
@@ -168,7 +178,8 @@ def is_no_larger(small: nn.Module, report: Report, traced: Traced) -> bool:
     bool
         Whether it is.
     """
-    return report.macs_after <= report.macs_before and size(small) <= given(traced)
+    sizes = zip(_sizes(small), _given(traced), strict=True)
+    return report.macs_after <= report.macs_before and all(now <= was for now, was in sizes)
 
 
 def write(
@@ -206,6 +217,18 @@ def size(module: nn.Module) -> int:
     return sum(t.numel() for t in module.state_dict().values())
 
 
-def given(traced: Traced) -> int:
-    """Numbers stored in the model that was traced."""
-    return sum(traced.static[node].numel() for node in traced.names)
+def _sizes(module: nn.Module) -> tuple[int, int, int]:
+    """Learnt numbers, numbers and bytes of a module."""
+    tensors = module.state_dict().values()
+    learnt = sum(p.numel() for p in module.parameters())
+    return learnt, size(module), sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _given(traced: Traced) -> tuple[int, int, int]:
+    """Learnt numbers, numbers and bytes of the model that was traced; tied tensors count once."""
+    own = {
+        node: traced.static[node] for node in traced.names if traced.names[node] not in traced.ties
+    }
+    learnt = sum(t.numel() for node, t in own.items() if node in traced.parameters)
+    numbers = sum(t.numel() for t in own.values())
+    return learnt, numbers, sum(t.numel() * t.element_size() for t in own.values())

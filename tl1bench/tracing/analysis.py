@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from tl1bench.tracing.channels import Channels, Flow, Ints, Known, Table, flow
 from tl1bench.tracing.factors import BATCH, levels, lone_axis, single
 from tl1bench.tracing.graph import Traced, shape_of
+from tl1bench.tracing.sharing import Places, share
 
 Plan = TypeVar("Plan")
 
@@ -39,7 +40,7 @@ class Analysis:
         self._passed: set[fx.Node] = set()
         self._views: dict[tuple[fx.Node, int], Flow] = {}
         self._condensed: dict[fx.Node, dict[int, Condensed]] = {}
-        self._sites: dict[tuple[fx.Node, str], Ints] = {}
+        self.places: dict[fx.Node, Places] = {}
         for node in traced.inputs:
             if node.meta["val"].dim() > 1:
                 axis = 1
@@ -187,24 +188,9 @@ class Analysis:
         for views in self._condensed.values():
             yield from (view.flow for view in views.values())
 
-    def share(self, weight: fx.Node, side: str, ids: Ints) -> None:
-        """Tie the channels of all calls that use the same `weight` on the same `side`.
-
-        Parameters
-        ----------
-        weight
-            A known tensor.
-        side
-            "in" or "out".
-        ids
-            (channel,) labels of this call.
-        """
-        first = self._sites.setdefault((weight, side), ids)
-        self.channels.tie(first, ids)
-
     def shared(self, weight: fx.Node) -> bool:
-        """Whether more than one call reads the tensor `weight`."""
-        return sum(1 for user in weight.users if user not in self.traced.static) > 1
+        """Whether a known tensor has several readers, or is computed from what is stored."""
+        return self.traced.is_shared(weight)
 
 
 def _is_size(node: fx.Node) -> bool:
@@ -223,4 +209,5 @@ def analyse(traced: Traced, rule_of: Callable[[fx.Node], Any]) -> Analysis:
     for node in reversed(list(traced.calls)):
         state.collect(node)
         rule_of(node).backward(node, state)
+    state.places = share(traced, state.channels, lambda node: rule_of(node).slots(node, state))
     return state

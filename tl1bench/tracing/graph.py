@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,8 +20,10 @@ MAX_CONSTANT = 1 << 26
 class Traced:
     """A traced model: `names` of its tensors, `static` every tensor that no input reaches.
 
-    `state` are the names in the state dict; `ties` says for a name that is only another name of
-    the same tensor which one that is.
+    `parameters` are learnt, or made of what is. `state` are the names in the state dict; `ties`
+    says for a name that is only another name of the same tensor which one that is. `stored` are the
+    known tensors that a file of the network holds, `computed` the calls, in execution order, that
+    make of them all others that are read; `readings` says how often a call or an output names each.
     """
 
     graph: fx.Graph
@@ -31,6 +35,9 @@ class Traced:
     state: frozenset[str]
     ties: dict[str, str]
     static: dict[fx.Node, Tensor] = field(default_factory=dict)
+    stored: frozenset[fx.Node] = frozenset()
+    computed: tuple[fx.Node, ...] = ()
+    readings: Counter[fx.Node] = field(default_factory=Counter)
 
     def with_weights(self, weights: Mapping[str, Tensor]) -> Traced:
         """Return the same graph around other weights: a full state dict of the traced model.
@@ -65,6 +72,19 @@ class Traced:
             if node not in static:
                 fold(node, static)
         return replace(self, static=static)
+
+    def folded(self) -> Traced:
+        """Return the same network with every known tensor stored as it is read."""
+        return replace(self, stored=frozenset(self.readings), computed=())
+
+    def is_shared(self, known: fx.Node) -> bool:
+        """Whether a known tensor is not stored for one reader alone."""
+        alone = known in self.stored and self.readings[known] == 1
+        return not alone or any(call in self._makes for call in known.users)
+
+    @cached_property
+    def _makes(self) -> frozenset[fx.Node]:
+        return frozenset(self.computed)
 
     @property
     def calls(self) -> Iterator[fx.Node]:

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from torch.export.graph_signature import InputKind
 
 from tl1bench.errors import CompactionError
-from tl1bench.tracing import arguments
+from tl1bench.tracing import arguments, storing
 from tl1bench.tracing.graph import Traced, fold, op_name
 
 
@@ -45,17 +45,26 @@ def read(program: torch.export.ExportedProgram) -> Traced:
             raise CompactionError(f"The traced model holds {node.op} {node.name!r}.")
     (outputs,) = program.graph.output_node().args
     assert isinstance(outputs, tuple)
+    read = storing.readings(program.graph, static)
+    learnt = storing.made_of(static, parameters)
+    kept = storing.stored(read, static, learnt)
     return Traced(
         graph=program.graph,
         inputs=tuple(inputs),
         outputs=outputs,
         out_spec=program.call_spec.out_spec,
         names=labels,
-        parameters=frozenset(parameters),
+        parameters=learnt,
         state=frozenset(program.state_dict),
         ties=ties,
         static=static,
+        stored=kept,
+        computed=storing.computed(read, static, kept),
+        readings=read,
     )
+
+
+_PIECES = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unbind")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +91,42 @@ def _stored(program: torch.export.ExportedProgram) -> dict[str, _Stored]:
 
 
 def _read_call(node: fx.Node, graph: fx.Graph, static: dict[fx.Node, Tensor]) -> None:
-    """Refuse a random call, drop one that takes all, fold one of known operands."""
+    """Refuse a random call, drop one that does nothing, fold one of known operands."""
     _check_random(node)
+    if op_name(node) == "_assert_tensor_metadata":  # holds for this trace, whatever is cut
+        graph.erase_node(node)
+        return
     if _takes_all(node):
         node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
         graph.erase_node(node)
         return
-    fold(node, static)
+    fold(_piece(node, graph, static), static)
+
+
+def _piece(node: fx.Node, graph: fx.Graph, static: dict[fx.Node, Tensor]) -> fx.Node:
+    """Return the slice that a piece of a known tensor is, or the call as it stands."""
+    owner = node.args[0] if op_name(node) == "getitem" else None
+    if not isinstance(owner, fx.Node) or op_name(owner) not in _PIECES:
+        return node
+    source, place = owner.args[0], node.args[1]
+    if source not in static or not isinstance(place, int):
+        return node
+    dim = int(arguments.complete(owner)["dim"])
+    pieces = owner.meta["val"]
+    start = sum(piece.shape[dim] for piece in pieces[:place])
+    ops = torch.ops.aten
+    with graph.inserting_before(node):
+        if op_name(owner) == "unbind":
+            found = graph.call_function(ops.select.int, (source, dim, place))
+        else:
+            stop = start + pieces[place].shape[dim]
+            found = graph.call_function(ops.slice.Tensor, (source, dim, start, stop))
+    found.meta.update(node.meta)
+    node.replace_all_uses_with(found)
+    graph.erase_node(node)
+    if not owner.users:
+        graph.erase_node(owner)
+    return found
 
 
 def _takes_all(node: fx.Node) -> bool:

@@ -86,7 +86,7 @@ def normal_form(node: fx.Node, name: str, state: Analysis) -> Site | None:
         in_dim=int(not transposed),
         axis=1 if convolution else ndim - 1,
         nonzero=(weight != 0).any(dim=-1).numpy(),
-        shared=state.shared(matrix),
+        shared=state.shared(matrix) or (bias is not None and state.shared(bias)),
         convolution=convolution,
     )
 

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from tl1bench.tracing import names
+from tl1bench.tracing import agreement, names
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
 from tl1bench.tracing.graph import is_batch
+from tl1bench.tracing.holding import hold
+from tl1bench.tracing.sharing import Shelf
 from tl1bench.tracing.sliced import Gather, SlicedLayer
 
 
@@ -39,6 +41,8 @@ class Emitter:
         self.graph = fx.Graph()
         self.root = nn.Module()
         self.layers: dict[fx.Node, SlicedLayer] = {}
+        self._computing: dict[fx.Node, tuple[fx.Node, Tensor]] = {}
+        self._shelf = Shelf(state.traced, state.places, keep)
         self._written: dict[fx.Node, fx.Node | None] = {}
         self._tensors: dict[str, tuple[fx.Node, Tensor]] = {}
         self._batch: fx.Node | None = None
@@ -168,12 +172,44 @@ class Emitter:
         return tensor
 
     def tensor(self, node: fx.Node, tensor: Tensor) -> fx.Node:
-        """Keep `tensor` under the name that `node` has in the model."""
+        """Write what is left of a known tensor: one that is stored, or a call that computes it."""
         traced = self.state.traced
-        return self._register(
-            traced.names.get(node, node.name), tensor,
-            node in traced.parameters or (node not in traced.names and tensor.is_floating_point()),
+        if node not in traced.stored:
+            written, value = self._computed(node)
+            if torch.equal(value, tensor) or (
+                value.is_floating_point() and agreement.same(value, tensor)
+            ):
+                return written
+        return self._register(traced.names.get(node, node.name), tensor, node in traced.parameters)
+
+    def _computed(self, node: fx.Node) -> tuple[fx.Node, Tensor]:
+        """Write the calls that compute what is left of a known tensor; return it beside."""
+        waiting = [node]
+        while waiting:
+            last = waiting[-1]
+            missing = [o for o in last.all_input_nodes if o not in self._computing]
+            if missing and last not in self.state.traced.stored:
+                waiting += missing
+                continue
+            waiting.pop()
+            if last not in self._computing:
+                self._computing[last] = self._compute(last)
+        return self._computing[node]
+
+    def _compute(self, node: fx.Node) -> tuple[fx.Node, Tensor]:
+        if node in self.state.traced.stored:
+            left = self._shelf.left(node)
+            return self.tensor(node, left), left
+        now = {operand: self._computing[operand] for operand in node.all_input_nodes}
+        target, args = self._shelf.call(node, node.args)
+        written = self.write(
+            target, node,
+            fx.node.map_arg(args, lambda operand: now[operand][0]),
+            fx.node.map_arg(dict(node.kwargs), lambda operand: now[operand][0]),
         )  # fmt: skip
+        args, kwargs = fx.node.map_arg((args, dict(node.kwargs)), lambda o: now[o][1])
+        with torch.no_grad():
+            return written, target(*args, **kwargs)
 
     def constant(self, node: fx.Node, tensor: Tensor) -> fx.Node:
         """Keep `tensor` as a buffer that stands for the value of `node`."""
@@ -203,29 +239,3 @@ class Emitter:
         node = self.graph.create_node("get_attr", name)
         self._tensors[name] = (node, tensor)
         return node
-
-
-def hold(root: nn.Module, name: str, tensor: torch.Tensor, learnt: bool) -> None:
-    """Put a tensor into `root` under its dotted name, with plain modules on the way.
-
-    Parameters
-    ----------
-    root
-        The module.
-    name
-        Dotted name of the tensor.
-    tensor
-        What is held.
-    learnt
-        Whether it is a parameter; a buffer otherwise.
-    """
-    path, _, last = name.rpartition(".")
-    holder = root
-    for part in path.split(".") if path else []:
-        if part not in holder._modules:
-            holder.add_module(part, nn.Module())
-        holder = holder.get_submodule(part)
-    if learnt:
-        holder.register_parameter(last, nn.Parameter(tensor))
-    else:
-        holder.register_buffer(last, tensor)

@@ -16,6 +16,7 @@ from tl1bench.tracing.regular import product
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._contraction import Side
 from tl1bench.tracing.rules.opaque import OPAQUE
+from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
 
 
@@ -46,6 +47,10 @@ class Broadcast(Rule):
             if side is not None and not serves_all(side, shape):
                 wide = np.broadcast_to(side.ids, shape)
                 state.channels.tie(own.reshape(-1), wide.reshape(-1))
+        if laid.fixed and any(
+            state.tensor(o) is not None and state.shared(o) for o in operands_of(node)
+        ):
+            state.channels.force(own.reshape(-1), f"shared with {op_name(node)}")
         state.note(node, laid)
         const = [np.broadcast_to(c, shape) for c in _constants(node, laid, state)]
         return table(laid.axes, own, self.applied(node, const))
@@ -77,6 +82,18 @@ class Broadcast(Rule):
             if side is not None and serves_all(side, result.ids.shape) and kept.any():
                 wanted.append((side.ids.reshape(-1), f"one for all in {op_name(node)}"))
         return wanted
+
+    def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
+        """Say that a known operand with one entry a channel of one axis makes the channel."""
+        laid, result = state.plan(node, Laid), state.known(node)
+        if laid is None or result is None or result.ids.ndim != 1:
+            return []
+        return [
+            Slot(operand, dim, result.ids, "produced")
+            for operand in operands_of(node)
+            if (tensor := state.tensor(operand)) is not None
+            for _, dim in _own_dims(tensor, laid.axes)
+        ]
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with what is left of a known operand."""

@@ -41,12 +41,7 @@ class Affine(Rule):
         value = np.zeros(len(ids)) if site.bias is None else _numpy(state, site.bias)
         if not self.loses_constants(site):
             value = value + self.folded(site, np.nan_to_num(const))
-        result = flow(site.axis, ids, np.where(alive, np.nan, value))
-        state.share(site.matrix, "in", source.ids)
-        state.share(site.matrix, "out", ids)
-        if site.bias is not None:
-            state.share(site.bias, "out", ids)
-        return result
+        return flow(site.axis, ids, np.where(alive, np.nan, value))
 
     def labels(self, site: Site, source: Flow, state: Analysis) -> Ints:
         """Return the channels of the result: those of the input where the layer is depthwise.

@@ -48,10 +48,6 @@ class Binary(Rule):
         shape = shape_of(node)
         parts = [state.along(o, own_axis(node, o, axis)) for o in dependent(node, state)]
         ids = self.tied(parts, shape[axis], state)
-        for operand in both(node):
-            tensor = state.tensor(operand)
-            if tensor is not None and static_dim(tensor, axis, len(shape), len(ids)) is not None:
-                state.share(operand, "out", ids)
         first, second = (operand_constants(node, operand, axis, state) for operand in both(node))
         state.note(node, Pair(axis, (first, second)))
         return flow(axis, ids, self.constants(node, (first, second)))
@@ -135,7 +131,7 @@ class Binary(Rule):
         """Say that a known operand with one entry a channel makes the channel."""
         pair = state.plan(node, Pair)
         if pair is None:
-            return []
+            return BROADCAST.slots(node, state)
         known, ndim, found = state.flows[node], node.meta["val"].dim(), []
         for operand in both(node):
             tensor = state.tensor(operand)

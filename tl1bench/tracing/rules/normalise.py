@@ -61,8 +61,6 @@ class BatchNorm(Rule):
         if scale is not None:
             const = np.where((scale == 0).numpy(), self.value_at_zero_scale(shift, const), const)
         state.note(node, vectors)
-        for operand in vectors.known():
-            state.share(operand, "out", source.ids)
         return flow(1, source.ids, const)
 
     def pushed(self, node: fx.Node, source: Flow, function: Callable[[Tensor], Tensor]) -> Floats:

@@ -61,8 +61,6 @@ class Prelu(Unary):
         if source is None or slope is None or source.axis != 1:
             return OPAQUE.forward(node, state)
         const = push(source.const, 1, 2, slope.dtype, lambda x: torch.prelu(x, slope))
-        if slope.numel() > 1:
-            state.share(node_of(slope_node), "out", source.ids)
         return flow(1, source.ids, const)
 
     def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
