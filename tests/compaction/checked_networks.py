@@ -257,6 +257,10 @@ def _forms() -> list[Check]:
         a=nn.Linear(4, 6), b=nn.Linear(6, 2),
     )  # fmt: skip
     masked.register_buffer("mask", torch.tensor([0.0, 1, 1, 0, 1, 1])[:, None])
+    tied = Lambda(
+        lambda s, x: F.linear(torch.relu(s.e(x)), s.e.weight.t()), e=nn.Linear(7, 6)
+    )  # fmt: skip
+    zero_rows(tied.e, 1, 4, bias=0)
     factor = Lambda(
         lambda s, x: s.b(torch.cos(s.scale * s.a(x))), a=nn.Conv2d(2, 4, 1), b=nn.Conv2d(4, 3, 1)
     )
@@ -281,6 +285,7 @@ def _forms() -> list[Check]:
         Check("LayerNorm pins", normed, (4,), {"0": 6, "2": 4, "4": 2}, {"layer_norm"}),
         Check("constant network", fixed, (4,), {"0": 1, "2": 2}),
         Check("mask", masked, (4,), {"mul": 4, "b": 2}),
+        Check("decoder transposed", tied, (7,), {"e": 4, "t": 7}),
         Check("factor zero", factor, (2, 4, 4), {"a": 2, "b": 3}),
         Check("index that costs more", row, (10,), {"0": 1}, gather=0.0),
     ]  # fmt: skip

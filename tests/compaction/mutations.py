@@ -22,7 +22,7 @@ from checked_networks import Check, checks
 from marked import write_between
 
 from tl1bench.compaction import compactor, decide
-from tl1bench.tracing import arguments, site
+from tl1bench.tracing import analysis, arguments, carrying, site
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Channels, flow
 from tl1bench.tracing.graph import shape_of
@@ -128,8 +128,10 @@ BEHAVIOURS = [
              lambda right: lambda site, groups: site.groups),
     Mutation("ties are kept", Channels, "tie", lambda right: lambda self, a, b: None),
     Mutation("forced channels stay", Channels, "force", lambda right: lambda self, ids, why: None),
-    Mutation("calls that share weights are tied", Analysis, "share",
-             lambda right: lambda self, weight, side, ids: None),
+    Mutation("calls that share weights are tied", analysis, "share",
+             lambda right: lambda traced, channels, slots_of: {}),
+    Mutation("what is transposed is cut along the other axis", carrying, "order",
+             lambda right: lambda node, ndim: list(range(ndim))),
     Mutation("shared weights are known as such", Analysis, "shared",
              lambda right: lambda self, weight: False),
     Mutation("an unknown operation pins what it reads", opaque.Opaque, "pin_operands",

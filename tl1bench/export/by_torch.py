@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 
@@ -46,21 +47,31 @@ def by_torch(
             program = torch.onnx.export(
                 model, inputs, None, dynamo=True, verbose=False, opset_version=OPSET,
                 dynamic_shapes=tuple({0: batch} for _ in inputs),
-                input_names=sources, output_names=targets,
+                input_names=sources, output_names=targets, optimize=False,
             )  # fmt: skip
+            assert program is not None
+            plain: onnx.ModelProto = program.model_proto
+            program.optimize()
     except CompactionError as error:
         raise ExportError(str(error)) from error
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ExportError(f"{type(model).__name__} has no ONNX form ({reason[0]}).") from error
-    assert program is not None
     proto: onnx.ModelProto = program.model_proto
+    if _numbers(proto) > _numbers(plain):  # weights that are shared were folded into copies
+        proto = plain
     symbol = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in [*proto.graph.input, *proto.graph.output]:
         for size in value.type.tensor_type.shape.dim:
             if size.dim_param == symbol:
                 size.dim_param = "batch"
     return proto
+
+
+def _numbers(proto: onnx.ModelProto) -> int:
+    """Return how many numbers a model holds."""
+    constants = [a.t for n in proto.graph.node if n.op_type == "Constant" for a in n.attribute]
+    return sum(math.prod(t.dims) for t in (*proto.graph.initializer, *constants))
 
 
 @contextlib.contextmanager

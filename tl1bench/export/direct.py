@@ -48,7 +48,7 @@ def _written(
         raise Unsupported
     writer = Writer(traced)
     writer.names.update(zip(traced.inputs, input_names, strict=True))
-    for node in traced.calls:
+    for node in traced.written_calls:
         if isinstance(node.meta.get("val"), torch.SymInt) or op_name(node) in SPLITS:
             continue
         rule = OPERATIONS.get(op_name(node))

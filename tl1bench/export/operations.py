@@ -8,9 +8,10 @@ from typing import Any
 from onnx import helper
 from torch import fx
 
+from tl1bench.export.moves import MOVES
 from tl1bench.export.writer import Unsupported, Writer
 from tl1bench.tracing.arguments import complete
-from tl1bench.tracing.graph import is_batch, op_name
+from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules.ranges import SPLITS, range_of
 
 
@@ -90,18 +91,6 @@ def _mean(w: Writer, node: fx.Node) -> None:
         raise Unsupported
     axes = w.integers([int(d) for d in g["dim"]])
     w.emit(node, "ReduceMean", [w.name(g["self"]), axes], keepdims=int(bool(g["keepdim"])))
-
-
-def _reshape(w: Writer, node: fx.Node) -> None:
-    source = node.args[0]
-    assert isinstance(source, fx.Node)
-    shape = list(node.meta["val"].shape)
-    if not is_batch(shape[0]) or not is_batch(source.meta["val"].shape[0]):
-        raise Unsupported
-    if not all(isinstance(s, int) for s in shape[1:]):
-        raise Unsupported
-    # 0 copies the first dimension: the batch stays free without computing its size.
-    w.emit(node, "Reshape", [w.name(source), w.integers([0, *shape[1:]])])
 
 
 def _binary(kind: str) -> Callable[[Writer, fx.Node], None]:
@@ -198,12 +187,6 @@ def _pad(w: Writer, node: fx.Node) -> None:
     w.emit(node, "Pad", [w.name(g["self"]), w.integers(ends), value])
 
 
-def _permute(w: Writer, node: fx.Node) -> None:
-    g = complete(node)
-    count = node.meta["val"].dim()
-    w.emit(node, "Transpose", [w.name(g["self"])], perm=[int(d) % count for d in g["dims"]])
-
-
 def _softmax(w: Writer, node: fx.Node) -> None:
     g = complete(node)
     kind = "LogSoftmax" if "log" in op_name(node) else "Softmax"
@@ -220,15 +203,14 @@ OPERATIONS: dict[str, Callable[[Writer, fx.Node], None]] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool("AveragePool")),
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_avg_pool1d"), _adaptive),
     "mean": _mean,
-    **dict.fromkeys(("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze",
-                     "unsqueeze"), _reshape),
+    **MOVES,
     "add": _binary("Add"), "sub": _binary("Sub"), "mul": _binary("Mul"), "div": _binary("Div"),
     "relu": _unary("Relu"), "sigmoid": _unary("Sigmoid"), "tanh": _unary("Tanh"),
     "elu": _unary("Elu", "alpha"), "leaky_relu": _leaky, "hardswish": _unary("HardSwish"),
     "hardsigmoid": _unary("HardSigmoid", alpha=1 / 6, beta=0.5),
     "hardtanh": _clip, "clamp": _clip, "relu6": _clip, "silu": _silu,
     **dict.fromkeys(("dropout", "contiguous", "alias", "detach", "clone"), _same),
-    "cat": _cat, "slice": _slice, "index_select": _gather, "permute": _permute,
+    "cat": _cat, "slice": _slice, "index_select": _gather,
     "constant_pad_nd": _pad, "pad": _pad,
     **dict.fromkeys(("softmax", "log_softmax", "_softmax", "_log_softmax"), _softmax),
 }  # fmt: skip

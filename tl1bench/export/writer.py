@@ -67,7 +67,7 @@ class Writer:
             raise Unsupported
         if node in self.names:
             return self.names[node]
-        if node not in self.traced.static:
+        if node not in self.traced.stored:
             raise Unsupported
         self.names[node] = self.constant(
             self.traced.names.get(node, node.name), self.traced.static[node]
@@ -119,6 +119,13 @@ class Writer:
             helper.make_node(kind, list(inputs), [node.name], name=node.name, **attributes)
         )
         return node.name
+
+    @staticmethod
+    def operand_of(node: fx.Node) -> fx.Node:
+        """Return the value that a call of one operand takes."""
+        source = node.args[0]
+        assert isinstance(source, fx.Node)
+        return source
 
     def operand(self, value: Any, node: fx.Node) -> str:
         """Return an operand that may be a plain number."""

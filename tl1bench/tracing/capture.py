@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -97,6 +98,7 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
         with evaluating(model), torch.enable_grad(), warnings.catch_warnings():
             # Recurrent layers lay out their weights anew at every call, to the same effect.
             warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
+            warnings.filterwarnings("ignore", message=_made_of_masks(model))
             program = torch.export.export(
                 model, args, dynamic_shapes=(tuple({0: batch} for _ in args),)
                 if _variadic(model) else tuple({0: batch} for _ in args),
@@ -120,6 +122,13 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
             "only a pure function can be compacted."
         )
     return read(program)
+
+
+def _made_of_masks(model: nn.Module) -> str:
+    """Return what torch.export warns where the masks of torch.nn.utils.prune make weights anew."""
+    found = [n.removesuffix("_mask") for n, _ in model.named_buffers() if n.endswith("_mask")]
+    own = "|".join(re.escape(f"self.{name}") for name in found)
+    return rf"The tensor attributes? ({own})(, ({own}))* w(as|ere) assigned"
 
 
 def _variadic(model: nn.Module) -> bool:

@@ -20,7 +20,7 @@ from tl1bench.tracing.graph import op_name
 Static = Mapping[fx.Node, Tensor]
 VIEWS = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze")
 RANGES = ("slice", "narrow")
-_ORDERS = ("permute", "transpose", "t", "movedim", "swapaxes", "swapdims", "mT", "numpy_T")
+ORDERS = ("permute", "transpose", "t", "movedim", "swapaxes", "swapdims", "mT", "numpy_T")
 _SUMS = ("sum", "mean", "amax", "amin", "norm", "linalg_vector_norm", "prod", "var", "std")
 _SAME = ("contiguous", "alias", "detach", "clone", "to", "_to_copy", "dropout")
 
@@ -60,6 +60,26 @@ def carried(node: fx.Node, static: Static) -> list[Carried]:
     return []
 
 
+def order(node: fx.Node, ndim: int) -> list[int]:
+    """Return where each axis of a result was, as the call itself moves axes of known sizes.
+
+    Parameters
+    ----------
+    node
+        A call that moves axes, sums over some or adds some of one place.
+    ndim
+        Axes of what it reads.
+
+    Returns
+    -------
+    list of int
+        One an axis of the result; -1 for a new one.
+    """
+    probe = torch.empty(*range(2, ndim + 2), device="meta")
+    moved = node.target(probe, *node.args[1:], **node.kwargs)  # type: ignore[operator]
+    return [int(size) - 2 if size > 1 else -1 for size in moved.shape]
+
+
 def _pointwise(node: fx.Node, static: Static) -> Iterator[Carried]:
     result = static[node]
     for operand in node.all_input_nodes:
@@ -83,11 +103,9 @@ def _view(node: fx.Node, static: Static) -> Iterator[Carried]:
 def _moved(node: fx.Node, static: Static) -> Iterator[Carried]:
     """Yield the axes that are still there, found by sending known sizes through the call."""
     source = arguments.node_of(node.args[0])
-    probe = torch.empty(*range(2, static[source].dim() + 2), device="meta")
-    moved = node.target(probe, *node.args[1:], **node.kwargs)  # type: ignore[operator]
-    for to, size in enumerate(moved.shape):
-        if size > 1:
-            yield Carried(source, int(size) - 2, to)
+    for to, dim in enumerate(order(node, static[source].dim())):
+        if dim >= 0:
+            yield Carried(source, dim, to)
 
 
 def _range(node: fx.Node, static: Static) -> Iterator[Carried]:
@@ -140,7 +158,7 @@ def _selected(node: fx.Node, static: Static) -> Iterator[Carried]:
 _CARRIERS: dict[str, Callable[[fx.Node, Static], Iterator[Carried]]] = {
     **dict.fromkeys(VIEWS, _view),
     **dict.fromkeys(RANGES, _range),
-    **dict.fromkeys((*_ORDERS, *_SUMS), _moved),
+    **dict.fromkeys((*ORDERS, *_SUMS), _moved),
     **dict.fromkeys((*_SAME, "expand", "expand_as"), _pointwise),
     "select": _place, "index": _looked_up, "index_select": _selected,
 }  # fmt: skip

@@ -87,6 +87,12 @@ class Traced:
         return frozenset(self.computed)
 
     @property
+    def written_calls(self) -> Iterator[fx.Node]:
+        """Every call that depends on an input or computes a known tensor, in execution order."""
+        return (n for n in self.graph.nodes if n.op == "call_function"
+                and (n not in self.static or n in self._makes))  # fmt: skip
+
+    @property
     def calls(self) -> Iterator[fx.Node]:
         """Every call that depends on an input, in execution order."""
         return (n for n in self.graph.nodes if n.op == "call_function" and n not in self.static)

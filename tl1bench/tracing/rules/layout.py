@@ -9,6 +9,7 @@ import torch
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.carrying import ORDERS, order
 from tl1bench.tracing.channels import Bools, Ints, Known, table
 from tl1bench.tracing.factors import BATCH, Axes, lone_axis, settled
 from tl1bench.tracing.graph import op_name, shape_of
@@ -20,9 +21,8 @@ from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.writer import Emitter
 
 _VIEWS = ("view", "reshape", "_unsafe_view")
-_PERMUTES = ("permute", "transpose", "t", "movedim", "swapaxes", "swapdims", "mT", "numpy_T")
 # Written as they stand whatever is left of the channels.
-_PLAIN = (*_PERMUTES, "unsqueeze", "flatten")
+_PLAIN = (*ORDERS, "unsqueeze", "flatten")
 _SAME = ("dropout", "feature_dropout", "alpha_dropout", "contiguous", "alias", "detach", "clone")
 
 
@@ -87,8 +87,8 @@ class Layout(Rule):
         name = op_name(node)
         if name in _SAME:
             return chain
-        if name in _PERMUTES:
-            return chain.permute(_order(node, len(chain.axes)))
+        if name in ORDERS:
+            return chain.permute(order(node, len(chain.axes)))
         if name in SHUFFLES:
             return SHUFFLES[name](chain, int(node.args[1])) if chain.free else None  # type: ignore[arg-type]
         return chain.view(shape_of(node, BATCH))
@@ -201,13 +201,6 @@ def _settled(chain: Chain) -> tuple[Axes, Ints] | None:
     return None if done is None else (done[0], done[1][..., None])
 
 
-def _order(node: fx.Node, ndim: int) -> list[int]:
-    """Return where each axis of the result was, as the call itself moves axes of known sizes."""
-    probe = torch.empty(*range(2, ndim + 2), device="meta")
-    moved = node.target(probe, *node.args[1:], **node.kwargs)  # type: ignore[operator]
-    return [int(size) - 2 for size in moved.shape]
-
-
 def _sizes(node: fx.Node, out: Emitter) -> list[int]:
     """Return the sizes of a view with as many channels as are left."""
     known = out.state.table(node)
@@ -218,5 +211,5 @@ def _sizes(node: fx.Node, out: Emitter) -> list[int]:
 
 LAYOUT = Layout()
 OPS: dict[str, Rule] = dict.fromkeys(
-    (*_VIEWS, *_PERMUTES, *_SAME, *SHUFFLES, "flatten", "unflatten", "squeeze", "unsqueeze"), LAYOUT
+    (*_VIEWS, *ORDERS, *_SAME, *SHUFFLES, "flatten", "unflatten", "squeeze", "unsqueeze"), LAYOUT
 )

@@ -44,12 +44,7 @@ class Lookup(Rule):
         state.note(node, found)
         for index in found.indices:
             state.pin(index, f"read by {op_name(node)}")
-        rows, columns = (state.channels.fresh(n) for n in weight.shape)
-        if state.shared(found.table):
-            # A layer that reads the same table must not lose rows that the look-up needs.
-            state.channels.force(rows, f"rows of {state.label(found.table)}")
-        state.share(found.table, "out", rows)
-        state.share(found.table, "in", columns)
+        columns = state.channels.fresh(weight.shape[1])
         ndim = _value(node).dim()
         return flow(ndim - 1, columns, self.constants(node, weight))
 
