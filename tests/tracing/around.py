@@ -47,7 +47,7 @@ class Call:
         codes = (live.flatten(1)[:, 2].abs() * 100).long() % WIDTH
         known = {
             "live": live, "other": other, "both": [live, other], "codes": codes, "listed": [codes],
-            "starts": torch.arange(len(live)), **weights,
+            "starts": torch.arange(live.shape[0]), **weights,
         }  # fmt: skip
         given = {
             name: known[value] if isinstance(value, str) else value

@@ -130,7 +130,22 @@ class _Store:
 def computed(
     read: Iterable[fx.Node], static: Mapping[fx.Node, Tensor], stored: frozenset[fx.Node]
 ) -> tuple[fx.Node, ...]:
-    """Return the calls that make what is read of what is stored, in execution order."""
+    """Return the calls that make what is read of what is stored.
+
+    Parameters
+    ----------
+    read
+        The tensors that are needed.
+    static
+        Every known tensor.
+    stored
+        Those that need no call.
+
+    Returns
+    -------
+    tuple of Node
+        In execution order.
+    """
     found: set[fx.Node] = set()
     waiting = list(read)
     while waiting:
