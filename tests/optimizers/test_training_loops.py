@@ -234,6 +234,48 @@ def test_layers_unfrozen_later_are_trained_and_penalised(name: str) -> None:
     assert optimizer.table()[0].trained
 
 
+def test_a_step_without_any_gradient_changes_nothing(name: str) -> None:
+    model = network()
+    optimizer = build(name, model, param_groups=in_two_rates(model, name))
+    optimizer.step()
+    assert_same(model, network())
+    model[0].requires_grad_(False)  # one group has gradients, the other none
+    train(model, optimizer, 2)
+    assert torch.equal(model[0].weight, network()[0].weight)
+
+
+@pytest.mark.parametrize("penalty", ["tl1", "integrated_tl1"])
+def test_a_gradient_that_is_no_number_stays_visible(name: str, penalty: str) -> None:
+    model = network()
+    optimizer = build(name, model, penalty=penalty)
+    train(model, optimizer, 1)
+    model[0].weight.grad[0, 0] = torch.nan
+    optimizer.step()
+    assert model[0].weight[0, 0].isnan()
+
+
+@pytest.mark.parametrize("penalty", ["tl1", "group_lasso"])
+def test_parameters_without_elements_are_no_obstacle(name: str, penalty: str) -> None:
+    shapes = [(), (0, 3), (3, 0), (4, 3)]
+    given = [nn.Parameter(torch.ones(shape)) for shape in shapes]
+    optimizer = build(name, given, penalty=penalty)
+    for p in given:
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    assert optimizer.penalty_value().isfinite()
+    reasons = [row.reason for row in optimizer.table()]
+    assert reasons == ["a vector", "no elements", "no elements", ""]
+
+
+def test_complex_weights_are_refused(name: str) -> None:
+    weight = nn.Parameter(torch.ones(3, 2, dtype=torch.complex64))
+    with pytest.raises(ConfigError, match="0 is complex, and penalties are of real weights"):
+        build(name, [weight])
+    optimizer = build(name, network())
+    with pytest.raises(ConfigError, match="w is complex"):
+        optimizer.add_param_group({"params": [("w", weight)]})
+
+
 def test_layers_unfrozen_once_zeros_are_kept_keep_theirs(name: str) -> None:
     model = network()
     optimizer = build(name, model, lam=0.1)

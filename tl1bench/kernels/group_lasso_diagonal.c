@@ -26,7 +26,7 @@ static void look(const struct part *q, double amount, double *squares, double *s
             const float *w = q->w + i * q->n + from, *step = q->step + i * q->n + from;
             for (long j = 0; j < many; j++) {
                 double z = w[j], tau = step[j] * amount, square = z * z;
-                double ratio = tau > 0 ? square / (tau * tau) : square > 0 ? HUGE_VAL : 0;
+                double ratio = tau == 0 ? square == 0 ? 0 : HUGE_VAL : square / (tau * tau);
                 a[j] += square;
                 b[j] += ratio;
                 c[j] += tau > 0 ? 0 : square;
@@ -71,14 +71,14 @@ static void shorten(const struct part *q, double amount, const double *r, const 
         double radius[CHUNK];
         for (long j = 0; j < many; j++) {
             long g = (from + j) / q->width;
-            radius[j] = scaled[g] > 1 ? r[g] : 0;
+            radius[j] = scaled[g] > 1 ? r[g] : scaled[g] <= 1 ? 0 : NAN;
         }
         for (long i = 0; i < q->rows; i++) {
             float *w = q->w + i * q->n + from;
             const float *step = q->step + i * q->n + from;
             for (long j = 0; j < many; j++) {
                 double below = radius[j] + step[j] * amount;
-                w[j] = radius[j] > 0 ? w[j] * (radius[j] / below) : 0;
+                w[j] = radius[j] == 0 ? 0 : w[j] * (radius[j] / below);
             }
         }
     }

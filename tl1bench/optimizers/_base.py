@@ -22,7 +22,7 @@ from tl1bench import neurons
 from tl1bench.errors import ConfigError
 from tl1bench.kernels.momentum import Moves
 from tl1bench.optimizers import _table
-from tl1bench.optimizers._chosen import UNNAMED, Penalise, chosen, portable
+from tl1bench.optimizers._chosen import Penalise, chosen, portable, why_not
 from tl1bench.optimizers._given import (
     Given,
     Inputs,
@@ -269,11 +269,7 @@ class ProximalOptimizer(torch.optim.Optimizer, ABC):
         matrices = [name for name, p in named.items() if p.dim() > 1]
         rule, known = (self._penalise, self._named) if penalise is None else (penalise, {})
         names = set(chosen(rule, named, matrices, known))
-        reasons = {
-            name: UNNAMED if p.dim() > 1 else "a vector"
-            for name, p in named.items()
-            if name not in names
-        }
+        reasons = {name: why_not(p) for name, p in named.items() if name not in names}
         return {name: p for name, p in named.items() if name in names}, reasons
 
     def __getstate__(self) -> dict[str, Any]:

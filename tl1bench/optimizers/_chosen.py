@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from torch import Tensor
@@ -12,8 +12,6 @@ from torch import Tensor
 from tl1bench.errors import ConfigError
 
 Penalise: TypeAlias = str | Sequence[str] | Callable[[str, Tensor], bool]
-
-UNNAMED = "penalise= leaves it out"
 
 
 def chosen(
@@ -29,12 +27,12 @@ def chosen(
     Raises
     ------
     ConfigError
-        A name is unknown.
+        A name is unknown, or a parameter is complex.
     """
     if penalise is None:
-        return list(weights)
+        return _real(weights, named)
     if not isinstance(penalise, str | Sequence):
-        return [name for name, p in named.items() if penalise(name, p)]
+        return _real([name for name, p in named.items() if penalise(name, p)], named)
     patterns = [penalise] if isinstance(penalise, str) else penalise
     found: set[str] = set()
     for pattern in patterns:
@@ -44,7 +42,25 @@ def chosen(
             hint = f"; is it {near[0]}?" if near else "."
             raise ConfigError(f"penalise= names {pattern}, which is no parameter here{hint}")
         found.update(here)
-    return [name for name in named if name in found]
+    return _real([name for name in named if name in found], named)
+
+
+def _real(names: Iterable[str], named: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of those that have elements, all of them real."""
+    found = [name for name in names if named[name].numel()]
+    for name in found:
+        if named[name].is_complex():
+            raise ConfigError(
+                f"{name} is complex, and penalties are of real weights: leave it out."
+            )
+    return found
+
+
+def why_not(p: Tensor) -> str:
+    """Return why a parameter that could be penalised is not."""
+    if not p.numel():
+        return "no elements"
+    return "a vector" if p.dim() < 2 else "penalise= leaves it out"
 
 
 def portable(penalise: Penalise | None) -> Penalise | None:

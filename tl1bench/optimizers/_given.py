@@ -13,7 +13,7 @@ from tl1bench import neurons
 from tl1bench.errors import ConfigError
 from tl1bench.kernels.memory import shard
 from tl1bench.neurons.weights import UNKNOWN, alone, exempt
-from tl1bench.optimizers._chosen import UNNAMED, Penalise, chosen
+from tl1bench.optimizers._chosen import Penalise, chosen, why_not
 from tl1bench.penalties import Penalty
 from tl1bench.tracing.capture import bare
 
@@ -85,7 +85,7 @@ class Given:
         network: nn.Module | None,
     ) -> Given:
         if reasons is None:
-            reasons = {name: "a vector" for name, p in named.items() if p.dim() < 2}
+            reasons = {n: why_not(p) for n, p in named.items() if p.dim() < 2 or not p.numel()}
         weights = [name for name in named if name not in reasons]
         if network is not None:
             weights = [name for name in neurons.weight_layers(network) if name in named]
@@ -96,7 +96,7 @@ class Given:
             trained,
             named,
             {name: named[name] for name in names},
-            {n: reasons.get(n, UNNAMED) for n in named if n not in set(names)},
+            {n: reasons.get(n, why_not(p)) for n, p in named.items() if n not in set(names)},
             network,
         )
 

@@ -102,8 +102,8 @@ class RMDA(ProximalOptimizer):
             self._penalised, {n: steps.get(p, 0.0) for n, p in self._penalised.items()}
         )
         for group in self.param_groups:
-            if group["momentum"]:
-                params = [p for p in group["params"] if p in steps]
+            params = [p for p in group["params"] if p in steps]
+            if group["momentum"] and params:
                 averages = [self.state[p]["average"] for p in params]
                 torch._foreach_lerp_(averages, params, 1 - group["momentum"])
                 for p, average in zip(params, averages, strict=True):

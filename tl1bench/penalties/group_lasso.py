@@ -90,7 +90,7 @@ def _in_metric(z: Tensor, tau: Tensor) -> Tensor:
         if _settled(move, r):
             break
     x = z * (r[:, None] / (r[:, None] + tau).clamp_min(torch.finfo(z.dtype).tiny))
-    return torch.where((size > 1)[:, None], x, 0.0)
+    return torch.where((size <= 1)[:, None], 0.0, x)  # what is no number stays visible
 
 
 def _settled(move: Tensor, r: Tensor) -> bool:
