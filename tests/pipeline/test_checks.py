@@ -81,9 +81,9 @@ def test_bad_hyper_parameters_and_missing_data_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("given", "rows", "batch"),
-    [("auto", 100, 8), ("auto", 2000, 40), ("auto", 60000, 128), (64, 100, 64)],
+    [("auto", 100, 8), ("auto", 2000, 10), ("auto", 60000, 128), (64, 100, 64)],
 )
-def test_an_automatic_batch_makes_some_fifty_steps_of_an_epoch(
+def test_an_automatic_batch_makes_some_two_hundred_iterations_of_an_epoch(
     given: int | str, rows: int, batch: int
 ) -> None:
     problem = settings(path={"lr": 0.1, "batch": given}).problems["p"]

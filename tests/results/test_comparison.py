@@ -30,6 +30,7 @@ def runs(method: str, errors: np.ndarray, weights: np.ndarray, problem: str = "t
             "weights_compact": weights,
             "macs_dense": 4000,
             "macs_compact": 4 * weights,
+            "test_r2": math.nan,
             "onnx_bytes_dense": 9000,
             "onnx_bytes_compact": 90,
             "latency_ratio_p50": math.nan,

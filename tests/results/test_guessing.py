@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tl1bench import tasks
-from tl1bench.results.guessing import Against
+from tl1bench.results.guessing import Against, marks, unlearned
 from tl1bench.results.guessing import against_guessing as compare
 
 CLASSES, NUMBERS = tasks.load("classification"), tasks.load("regression")
@@ -71,3 +72,24 @@ def test_numbers_drawn_by_chance_are_taken_for_learning_as_seldom_as_the_level_s
         y, y_train = draw.normal(size=50), draw.normal(size=500)
         learned.append(compare(NUMBERS, 0.05 * draw.normal(size=50), y, y_train).learned)
     assert np.mean(learned) <= 0.08
+
+
+def chosen(p_of_method: dict[tuple[str, str], tuple[float, ...]]) -> pd.DataFrame:
+    rows = [
+        {"problem": problem, "method": method, "guess_p": p}
+        for (problem, method), ps in p_of_method.items()
+        for p in ps
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_method_is_marked_where_most_of_its_seeds_guess() -> None:
+    table = chosen(
+        {("a", "dense"): (0.0, 0.0, 0.4), ("a", "l1"): (0.0, 0.3, 0.9), ("b", "dense"): (0.5, 1.0)}
+    )
+    assert marks(table) == {("a", "l1"), ("b", "dense")}
+    assert unlearned(table) == ("b",)
+
+
+def test_what_was_never_held_against_a_guess_is_not_marked() -> None:
+    assert marks(chosen({("a", "dense"): (np.nan, np.nan)})) == frozenset()

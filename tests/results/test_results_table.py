@@ -37,6 +37,10 @@ def write_run(build: Path, method: str, lam: float, seed: int, **changes: float)
         build / "compact" / cell / "compact.json",
         {
             "test_error_pct": 3.5,
+            "test_rmse": 0.7,
+            "test_r2": 0.99,
+            "guess_error_pct": 60.0,
+            "guess_p": 1e-9,
             "weights_dense": 100,
             "weights_compact": 12,
             "macs_dense": 400,
@@ -87,6 +91,10 @@ def test_a_row_holds_what_the_files_of_its_run_say(tree):
         "profile": "p",
         "val_error_pct": 2.5,
         "test_error_pct": 3.5,
+        "test_rmse": 0.7,
+        "test_r2": 0.99,
+        "guess_error_pct": 60.0,
+        "guess_p": 1e-9,
         "nonzero_weights": 7,
         "weights_dense": 100,
         "weights_compact": 12,
@@ -131,7 +139,7 @@ def test_methods_that_are_not_listed_are_not_read(tree):
 def test_what_was_not_measured_is_empty(tree):
     table = gather(tree)
     unmeasured = table[~((table.lam == 3e-4) & (table.seed == 0))]
-    measured = [c for c in results.OPTIONAL if c != "macs_nonzero"]
+    measured = [c for c in results.OPTIONAL if c.startswith(("onnx", "latency", "uss", "added"))]
     assert unmeasured[measured].isna().all(axis=None)
     (tree[1] / "measure/toy.json").unlink()
     assert gather(tree).latency_ratio_p50.isna().all()
@@ -204,6 +212,8 @@ def test_metrics_are_flat_json_of_the_selected_points(tree):
         "toy.integrated_tl1.test_error_pct": 3.5,
         "toy.integrated_tl1.weights_kept_pct": 12.0,
         "toy.integrated_tl1.latency_ratio_p50": 0.25,
+        "toy.dense.test_r2": 0.99,
+        "toy.integrated_tl1.test_r2": 0.99,
     }
     json.dumps(found, allow_nan=False)
     unmeasured = results.dvc_metrics(table.assign(latency_ratio_p50=math.nan))

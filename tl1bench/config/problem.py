@@ -67,7 +67,7 @@ class Path(Frozen):
     weights. Once less than the share `branch_below` of the weights is left a branch follows each
     step: zeros frozen, no penalty, `branch_epochs` with a rate from `lr` linearly to 0. The path
     ends when a branch's validation error exceeds dense by more than `margin_pct` points. `batch`
-    auto makes an epoch some fifty steps long, with batches from 8 to 128.
+    auto makes an epoch some two hundred iterations long, with batches from 8 to 128.
     """
 
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 128
@@ -86,8 +86,8 @@ class Path(Frozen):
 
 # For a table or some thousand images that nobody has tuned anything for.
 _DEFAULT = Path(
-    batch="auto", lr=0.1, dense_epochs=15, dense_branch_epochs=30, growth=1.6, epochs=4,
-    branch_epochs=15, branch_below=0.6, margin_pct=3, steps=15,
+    batch="auto", lr=0.1, dense_epochs=15, dense_branch_epochs=30, growth=1.15, epochs=1,
+    branch_epochs=30, branch_below=0.7, margin_pct=3, steps=20,
 )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 
-from tl1bench import metrics
 from tl1bench.figures import _panels
 from tl1bench.figures._style import MUTED, looks
 from tl1bench.results import DENSE
@@ -26,11 +25,23 @@ with mpl.rc_context({"text.parse_math": True}):
 ERROR = "test_error"
 
 
-def title(panel: Axes, problem: str, size: str) -> None:
-    """Name the panel and its axes."""
-    panel.set_title(problem)
-    panel.set_xlabel(metrics.axis_label(size))
-    panel.set_ylabel(metrics.axis_label(ERROR))
+def title(panel: Axes, problem: str, size: str, evidence: Evidence) -> None:
+    """Name the panel and its axes.
+
+    Parameters
+    ----------
+    panel
+        Of one problem.
+    problem
+        Its name.
+    size
+        The metric on the other axis.
+    evidence
+        Says what is learned, and whether anything was.
+    """
+    panel.set_title(problem if evidence.learned(problem) else f"{problem}: nothing was learned")
+    panel.set_xlabel(evidence.axis_label(size, problem))
+    panel.set_ylabel(evidence.axis_label(ERROR, problem))
 
 
 def handles(evidence: Evidence) -> list[Artist]:

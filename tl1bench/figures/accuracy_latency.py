@@ -34,7 +34,7 @@ def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
 
 
 def _panel(panel: Axes, problem: str, runs: pd.DataFrame, evidence: Evidence) -> None:
-    _tradeoff.title(panel, problem, LATENCY)
+    _tradeoff.title(panel, problem, LATENCY, evidence)
     points = measured_points(runs, evidence.timings(problem))
     measured = points[points[f"{LATENCY}_mean"].notna()]
     if measured.empty:
@@ -65,13 +65,13 @@ def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     bars = (
         " (their hull over seeds), vertical ones 95 % BCa intervals over seeds"
         if table["seed"].nunique() > 1
-        else "; one seed has none of its test error"
+        else f"; one seed has none of its test {evidence.error}"
     )
     text = (
-        f"Test error against the measured latency of the compact network over the dense one: p50 "
-        f"of onnxruntime on the CPU, batch 1, one thread, {measured} measured networks. Horizontal "
-        f"bars are bootstrap intervals over processes{bars}. The dotted line is the floor, "
-        "a session that computes nothing; it is marked, never subtracted."
+        f"Test {evidence.error} against the measured latency of the compact network over the "
+        f"dense one: p50 of onnxruntime on the CPU, batch 1, one thread, {measured} measured "
+        f"networks. Horizontal bars are bootstrap intervals over processes{bars}. The dotted line "
+        "is the floor, a session that computes nothing; it is marked, never subtracted."
     )
     if not evidence.trusted():
         text += " The machine was too busy while measuring: these latencies are not to be trusted."

@@ -59,7 +59,7 @@ def _panel(panel: Axes, problem: str, points: pd.DataFrame, evidence: Evidence) 
     _others(panel, others)
     bottom, _ = panel.get_ylim()
     panel.set_ylim(bottom - (0.06 * (top - bottom) if others else 0.0), top * 1.03)
-    _tradeoff.title(panel, problem, SIZE)
+    _tradeoff.title(panel, problem, SIZE, evidence)
 
 
 def _others(panel: Axes, others: Sequence[_published.Point]) -> None:
@@ -102,8 +102,8 @@ def caption(table: pd.DataFrame, evidence: Evidence) -> str:
         else f"mean over {span} seeds with 95 % BCa bootstrap intervals"
     )
     text = (
-        f"Test error against the weights left after exact compaction, {sample}. Each mark is one "
-        "λ; filled ones were selected on the validation split (smallest network within "
+        f"Test {evidence.error} against the weights left after exact compaction, {sample}. Each "
+        "mark is one λ; filled ones were selected on the validation split (smallest network within "
         f"{evidence.tolerance_pct:g} points of dense), test errors taking no part. Arrows at the "
         "upper edge stand for points above it."
     )

@@ -15,11 +15,7 @@ from tl1bench.figures._style import FAINT, WIDTH, looks
 from tl1bench.results import Run, first_selected
 from tl1bench.results.evidence import Evidence
 
-_QUANTITIES = {
-    "val_error_pct": "validation error [%]",
-    "train_loss": "training loss",
-    "nonzero_pct": "non-zero weights [%]",
-}
+_QUANTITIES = ("val_error_pct", "train_loss", "nonzero_pct")
 
 
 def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
@@ -34,7 +30,12 @@ def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     for row, problem in zip(axes, evidence.problems, strict=True):
         curves = _curves(table, problem, evidence)
         debiased |= any(debias_span(curve) for curve in curves.values())
-        for panel, (column, label) in zip(row, _QUANTITIES.items(), strict=True):
+        labels = (
+            evidence.axis_label("validation_error", problem),
+            "training loss",
+            evidence.axis_label("nonzero_kept"),
+        )
+        for panel, column, label in zip(row, _QUANTITIES, labels, strict=True):
             _panel(panel, curves, column, evidence)
             panel.set_ylabel(label)
             panel.set_xlabel("epoch")
@@ -108,12 +109,12 @@ def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     """Return what is shown and which runs."""
     runs, problems = int(table["selected"].sum()), len(evidence.problems)
     return (
-        "Validation error, training loss (without the penalty) and share of weights that are not "
-        "zero against epochs, for the first seed of each method "
-        f"({runs} selected runs on {problems} problems). Of a path each step is shown: loss and "
-        "weights at its end, and the validation error of its branch, once there are branches; the "
-        "dashed line is the dense network's. Where each λ is trained by itself, the selected one: "
-        "shaded is the debias phase, where the zero pattern is frozen and the survivors train "
-        "without penalty; that curve reads the first 1,000 validation examples, and nothing is "
-        "selected there."
+        f"Validation {evidence.error}, training loss (without the penalty) and share of weights "
+        f"that are not zero against epochs, for the first seed of each method ({runs} selected "
+        f"runs on {problems} problems). Of a path each step is shown: loss and weights at its end, "
+        f"and the validation {evidence.error} of its branch, once there are branches; the dashed "
+        "line is the dense network's. Where each λ is trained by itself, the selected one: shaded "
+        "is the debias phase, where the zero pattern is frozen and the survivors train without "
+        "penalty; that curve reads the first 1,000 validation examples, and nothing is selected "
+        "there."
     )

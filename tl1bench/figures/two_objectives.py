@@ -83,8 +83,8 @@ def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     seeds = table["seed"].nunique()
     return (
         "Non-zero weights against multiply-accumulates of the compact network, for every point "
-        f"whose mean validation error is within {evidence.tolerance_pct:g} points of dense: at "
-        "equal error, then, lower left is better in both. Connections alone leave many MACs, "
-        "neurons alone many weights. Filled are each method's points of fewest non-zeros and of "
-        f"fewest MACs. Means over {seeds} seed{'s' * (seeds > 1)}."
+        f"whose mean validation {evidence.error} is within {evidence.tolerance_pct:g} points of "
+        "dense: at equal error, then, lower left is better in both. Connections alone leave many "
+        "MACs, neurons alone many weights. Filled are each method's points of fewest non-zeros and "
+        f"of fewest MACs. Means over {seeds} seed{'s' * (seeds > 1)}."
     )

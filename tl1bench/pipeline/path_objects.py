@@ -81,8 +81,9 @@ def loop(
     assert path is not None
     examples = training.Examples.of(split.x_train, split.y_train, data.scale, device, data.task)
     validation = training.Examples.of(split.x_val, split.y_val, data.scale, device, data.task)
-    # A table of a hundred rows is to be learnt in as many epochs as one of ten thousand.
-    batch = min(128, max(8, len(examples) // 50)) if path.batch == "auto" else path.batch
+    # A table of a hundred rows is to be learnt in as many epochs as one of ten thousand; in fewer
+    # iterations a step the first λ would be so large that it takes the network apart at once.
+    batch = min(128, max(8, len(examples) // 200)) if path.batch == "auto" else path.batch
     epochs = Epochs(examples, batch=batch, shift=path.shift, every=path.shrink_every)
     return epochs, lambda model: training.error_pct(model, validation)
 

@@ -17,7 +17,7 @@ from tl1bench.report.doubts import doubts
 from tl1bench.report.templates import environment
 from tl1bench.report.typeset import Table
 from tl1bench.report.verdict import judge
-from tl1bench.results import Objective, ResultsError, layout
+from tl1bench.results import DENSE, Objective, ResultsError, layout
 from tl1bench.results.evidence import Evidence
 from tl1bench.results.printed import display
 
@@ -73,6 +73,9 @@ def section(
         .get_template("section.html")
         .render(
             profile=evidence.profile,
+            alarms=_alarms(table, evidence),
+            error=evidence.error,
+            notes=sorted({evidence.task(p).note for p in evidence.problems} - {""}),
             remarks=[remark(table, problem, evidence) for problem in evidence.as_coded],
             verdicts=[judge(table, evidence, by) for by in _verdicts(evidence)],
             doubts=doubts(table, evidence),
@@ -87,6 +90,29 @@ def section(
             tolerance=evidence.tolerance_pct,
         )
     )
+
+
+def _alarms(table: pd.DataFrame, evidence: Evidence) -> list[str]:
+    """Return a sentence for each problem on which nothing was learned, and what did no better."""
+    found = []
+    for problem in evidence.problems:
+        task, rows = evidence.task(problem), table[table["problem"] == problem]
+        dense = rows[(rows["method"] == DENSE) & rows["selected"]][
+            ["val_error_pct", "guess_error_pct", "guess_p"]
+        ].median()
+        guesses = [m for m in evidence.methods if (problem, m) in evidence.guesses]
+        if not evidence.learned(problem):
+            found.append(
+                f"{problem}: NOTHING WAS LEARNED. Dense has a validation {task.error} of "
+                f"{dense['val_error_pct']:.1f} {task.unit}, {task.guess} "
+                f"{dense['guess_error_pct']:.1f} {task.unit} (p = {dense['guess_p']:.2g}). No "
+                "method is compared or called best there: look at the data, the learning rate and "
+                "the length of training first."
+            )
+        elif guesses:
+            names = ", ".join(display(m) for m in guesses)
+            found.append(f"{problem}: no better than {task.guess}: {names}.")
+    return found
 
 
 def _verdicts(evidence: Evidence) -> list[Objective]:

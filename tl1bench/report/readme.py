@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from tl1bench import config, files, results
+from tl1bench import config, files, results, tasks
 from tl1bench.report.tables.between_fronts import outcome
 from tl1bench.report.within import within
-from tl1bench.results import Objective, layout
+from tl1bench.results import Objective, guessing, layout
 from tl1bench.results.between_fronts import versus_fronts
 from tl1bench.results.printed import NOTHING, display, spread
 
@@ -24,15 +24,19 @@ _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
 
 def render(text: str, root: Path) -> str:
     """Return `text` with each generated block made anew from the files under `root`."""
-    reports = root / "reports"
+    reports, settings = root / "reports", config.load(root / "params.yaml")
     table = results.read(reports / "default" / layout.RUNS)
+    kinds = {
+        name: tasks.load(settings.datasets[problem.dataset].task)
+        for name, problem in settings.problems.items()
+    }
     blocks = {
         "times": _times(
             files.read_json(reports / "default" / layout.ACCOUNT),
             files.read_json(tests) if (tests := reports / "tests.json").is_file() else None,
         ),
         "verdict": _verdict(table),
-        "results": _results(table, config.load(root / "params.yaml").select.tolerance_pct),
+        "results": _results(table, settings.select.tolerance_pct, kinds),
     }
 
     def fill(found: re.Match[str]) -> str:
@@ -56,28 +60,35 @@ def _times(account: Mapping[str, Any], tests: Mapping[str, Any] | None) -> str:
     )
 
 
-def _results(table: pd.DataFrame, tolerance: float) -> str:
-    rows = []
+def _results(table: pd.DataFrame, tolerance: float, kinds: Mapping[str, tasks.Task]) -> str:
+    rows, guessed = [], guessing.unlearned(table[table["selected"]])
+    error = " or ".join(dict.fromkeys(f"test {t.error} {t.unit}" for t in kinds.values()))
     for problem, runs in table.groupby("problem", sort=False):
-        rows.append(_row(str(problem), "", results.DENSE, runs[runs["method"] == results.DENSE]))
+        dense = runs[runs["method"] == results.DENSE]
+        if problem in guessed:
+            rows.append(_row(str(problem), "nothing was learned", results.DENSE, dense, error))
+            continue
+        rows.append(_row(str(problem), "", results.DENSE, dense, error))
         for objective, wanted in _WANTED.items():
             chosen = runs[results.select(runs, tolerance, objective)]
-            column = results.OBJECTIVES[objective]
+            column, guesses = results.OBJECTIVES[objective], guessing.marks(chosen)
+            able = {m for m in within(chosen, runs, tolerance) if (problem, m) not in guesses}
             sizes = chosen[chosen["method"] != results.DENSE].groupby("method", sort=False)[column]
             means = sizes.mean().dropna()
-            means = means[means.index.isin(within(chosen, runs, tolerance))]
+            means = means[means.index.isin(able)]
             smallest = [] if means.empty else [str(means.idxmin())]
             # The method of this project, and the smallest of all, be it another's.
             for method in dict.fromkeys((results.HERO, *smallest)):
                 own = chosen[chosen["method"] == method]
                 if not own.empty:
-                    good = method in within(chosen, runs, tolerance)
-                    rows.append(_row(str(problem), wanted, method, own, good=good))
+                    named = wanted if method in able else f"{wanted} (none within)"
+                    rows.append(_row(str(problem), named, method, own, error))
     return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
 
 
 def _verdict(table: pd.DataFrame) -> str:
     """Say by whole fronts, and in numbers, where integrated TL1 wins, ties and loses."""
+    table = table[~table["problem"].isin(guessing.unlearned(table[table["selected"]]))]
     methods = [m for m in dict.fromkeys(table["method"]) if m not in (results.DENSE, results.HERO)]
     lines = []
     objectives: dict[Objective, str] = {"nonzero": "non-zero weights", "macs": "MACs"}
@@ -100,16 +111,14 @@ def _verdict(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _row(
-    problem: str, wanted: str, method: str, runs: pd.DataFrame, *, good: bool = True
-) -> dict[str, str]:
+def _row(problem: str, wanted: str, method: str, runs: pd.DataFrame, error: str) -> dict[str, str]:
     runs = runs.sort_values("seed")
-    error, ratio = runs["test_error_pct"], runs["latency_ratio_p50"].mean()
+    errors, ratio = runs["test_error_pct"], runs["latency_ratio_p50"].mean()
     return {
         "problem": problem,
-        "smallest in": wanted if not wanted or good else f"{wanted} (none within)",
+        "smallest in": wanted,
         "method": display(method),
-        "test error %": spread(error.mean(), error.std()),
+        error: spread(errors.mean(), errors.std()),
         "non-zero weights": f"{runs['nonzero_weights'].mean():,.0f}",
         "weights": f"{runs['weights_compact'].mean():,.0f}",
         "MACs": f"{runs['macs_compact'].mean():,.0f}",

@@ -35,7 +35,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A headline, the comparisons by problem, and what the number of seeds can show at all."""
+    """A headline, the comparisons by problem, and what the number of seeds can show at all.
+
+    Problems on which nothing was learned take no part.
+    """
 
     wanted: str
     headline: str
@@ -65,31 +68,33 @@ def judge(table: pd.DataFrame, evidence: Evidence, by: Objective | None = None) 
     if by != evidence.by:
         table = table.assign(selected=results.select(table, evidence.tolerance_pct, by))
     baselines = [m for m in evidence.methods if m not in (DENSE, HERO)]
-    found: list[Versus] = []
-    for problem in evidence.problems:
-        found += versus(table, problem, HERO, baselines, by)
+    learned = tuple(filter(evidence.learned, evidence.problems))
+    found = [v for problem in learned for v in versus(table, problem, HERO, baselines, by)]
     return Verdict(
         wanted=WANTED[by],
         headline=_headline(found, by),
-        dense=tuple(s for p in evidence.problems for s in _against_dense(table, p)),
+        dense=tuple(s for p in learned for s in _against_dense(table, p, evidence)),
         lines=tuple(
             (
                 problem,
                 tuple(
-                    Line(display(v.baseline), v.outcome, _sentence(v, by))
+                    Line(display(v.baseline), v.outcome, _sentence(v, by, evidence))
                     for v in found
                     if v.problem == problem
                 ),
             )
             for problem in dict.fromkeys(v.problem for v in found)
         ),
-        power=tuple(s for p in evidence.problems for s in _power(table, p)),
+        power=tuple(s for p in learned for s in _power(table, p, evidence)),
     )
 
 
 def _headline(found: list[Versus], by: Objective) -> str:
     if not found:
-        return "Integrated TL1 and a baseline have no seed in common here: nothing to compare."
+        return (
+            "Integrated TL1 and a baseline have no seed in common on a problem on which anything "
+            "was learned: nothing to compare."
+        )
     counts = Counter(v.outcome for v in found)
     problems = len({v.problem for v in found})
     parts = [
@@ -108,8 +113,8 @@ def _headline(found: list[Versus], by: Objective) -> str:
     return text
 
 
-def _sentence(v: Versus, by: Objective) -> str:
-    name = display(v.baseline)
+def _sentence(v: Versus, by: Objective, evidence: Evidence) -> str:
+    name = evidence.name(v.problem, v.baseline)
     endings = {
         "wins": f"wins against {name}",
         "ties": f"ties with {name}, no difference being shown",
@@ -119,18 +124,26 @@ def _sentence(v: Versus, by: Objective) -> str:
     seeds = f"{v.seeds} seed{'s' * (v.seeds > 1)}"
     p = [p_value(effect.p_holm, ALPHA) for effect in (v.error, v.size)]
     return (
-        f"Integrated TL1 {endings[v.outcome]}: test error {_points(v.error)} points, "
+        f"{_hero(v.problem, evidence)} {endings[v.outcome]}: test "
+        f"{evidence.task(v.problem).error} {_points(v.error)} points, "
         f"{WANTED[by]} × {_ratio(v.size)} ({seeds}; Holm-adjusted p {p[0]} and {p[1]})."
     )
 
 
-def _against_dense(table: pd.DataFrame, problem: str) -> list[str]:
+def _hero(problem: str, evidence: Evidence) -> str:
+    name = evidence.name(problem, HERO)
+    return name[0].upper() + name[1:]
+
+
+def _against_dense(table: pd.DataFrame, problem: str, evidence: Evidence) -> list[str]:
+    task = evidence.task(problem)
     chosen = table[(table["problem"] == problem) & table["selected"] & (table["method"] == HERO)]
     for v in versus(table, problem, HERO, [DENSE]):
         kept = 100 * chosen["weights_compact"].mean() / chosen["weights_dense"].mean()
         text = (
-            f"{problem}: integrated TL1 keeps {number(kept)} % of the weights at a test error of "
-            f"{chosen['test_error_pct'].mean():.2f} %, {_points(v.error)} points from dense"
+            f"{problem}: {evidence.name(problem, HERO)} keeps {number(kept)} % of the weights at a "
+            f"test {task.error} of {chosen['test_error_pct'].mean():.2f} {task.unit}, "
+            f"{_points(v.error)} points from dense"
         )
         ratio = chosen["latency_ratio_p50"].mean()
         if math.isfinite(ratio):
@@ -139,7 +152,7 @@ def _against_dense(table: pd.DataFrame, problem: str) -> list[str]:
     return []
 
 
-def _power(table: pd.DataFrame, problem: str) -> list[str]:
+def _power(table: pd.DataFrame, problem: str, evidence: Evidence) -> list[str]:
     chosen = table[(table["problem"] == problem) & table["selected"]]
     errors = chosen.pivot_table(index="seed", columns="method", values="test_error_pct")
     if HERO not in errors or len(errors.columns) < 2:
@@ -151,8 +164,8 @@ def _power(table: pd.DataFrame, problem: str) -> list[str]:
         return [f"{problem}: one seed, which can show no difference at all."]
     least = statistics.minimum_detectable_difference(float(spread.median()), seeds)
     return [
-        f"{problem}: with {seeds} seeds a difference in test error has to reach about "
-        f"{number(least)} points to be found four times in five."
+        f"{problem}: with {seeds} seeds a difference in test {evidence.task(problem).error} has to "
+        f"reach about {number(least)} points to be found four times in five."
     ]
 
 

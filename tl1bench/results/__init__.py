@@ -4,6 +4,7 @@ This face stays light, since every stage reads it: `points`, `comparison`, `stat
 need scipy and are imported by name.
 """
 
+from tl1bench.results.for_dvc import dvc_metrics, fronts_csv
 from tl1bench.results.layout import DENSE, FLOOR, HERO, MASKED, Run, run_name
 from tl1bench.results.measured import headline_timings, read_measurement
 from tl1bench.results.selection import (
@@ -20,8 +21,6 @@ from tl1bench.results.table import (
     OPTIONAL,
     ResultsError,
     collect,
-    dvc_metrics,
-    fronts_csv,
     read,
     write,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,11 +11,19 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
+from tl1bench import metrics
 from tl1bench.files import read_json
 from tl1bench.results import layout
 from tl1bench.results.layout import Run
 from tl1bench.results.measured import headline_timings, read_measurement
+from tl1bench.results.printed import display
 from tl1bench.results.selection import Objective
+from tl1bench.tasks import Task
+from tl1bench.tasks import load as load_task
+
+_ERRORS = {"test_error": "test", "validation_error": "validation"}
+GUESSES = " (guesses)"
+"""What stands behind the name of a method that does no better than guessing."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,10 @@ class Evidence:
         What a reader types to make this profile's report again.
     as_coded
         Those of the problems that repeat the published script; see `report.as_logged`.
+    tasks
+        What is learned of each problem, by its name; classes where a problem is not named.
+    guesses
+        The selected (problem, method) that do no better than guessing; see `guessing.marks`.
     """
 
     build: Path
@@ -49,6 +62,32 @@ class Evidence:
     by: Objective = "weights"
     command: str = "dvc repro"
     as_coded: tuple[str, ...] = ()
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    guesses: frozenset[tuple[str, str]] = frozenset()
+
+    def task(self, problem: str) -> Task:
+        """Return what is learned on a problem."""
+        return load_task(self.tasks[problem]) if problem in self.tasks else load_task()
+
+    @property
+    def error(self) -> str:
+        """What the errors of all problems are called."""
+        return " or ".join(dict.fromkeys(self.task(p).error for p in self.problems))
+
+    def axis_label(self, metric: str, problem: str | None = None) -> str:
+        """Return what stands beside the numbers of a metric, for one problem or all of them."""
+        if metric not in _ERRORS:
+            return metrics.axis_label(metric)
+        of = self.problems if problem is None else (problem,)
+        return " or ".join(dict.fromkeys(self.task(p).label(_ERRORS[metric]) for p in of))
+
+    def learned(self, problem: str) -> bool:
+        """Return whether dense does better than guessing; nothing is best where it does not."""
+        return (problem, layout.DENSE) not in self.guesses
+
+    def name(self, problem: str, method: str) -> str:
+        """Return how a method is printed, with a mark where it does no better than guessing."""
+        return display(method) + (GUESSES if (problem, method) in self.guesses else "")
 
     def measurement(self, problem: str) -> dict[str, Any]:
         """Return the record of what was measured; without rows when nothing was."""

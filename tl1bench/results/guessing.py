@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from tl1bench.results.layout import DENSE
 from tl1bench.tasks import Task
 
 LEVEL = 0.05
@@ -53,3 +55,28 @@ def against_guessing(
         guess_error_pct=task.error_pct(np.full(len(y), guessed), y),
         p=task.chance(predicted, guessed, y),
     )
+
+
+def marks(chosen: pd.DataFrame) -> frozenset[tuple[str, str]]:
+    """Return the (problem, method) whose chosen runs do no better than guessing.
+
+    The median of their p-values decides; what was not compared with a guess is not marked.
+
+    Parameters
+    ----------
+    chosen
+        Rows of runs.csv, one point a problem and method; read are problem, method and guess_p.
+
+    Returns
+    -------
+    frozenset
+        Where dense is among them, nothing was learned on the problem.
+    """
+    medians = chosen.groupby(["problem", "method"])["guess_p"].median()
+    return frozenset((str(p), str(m)) for p, m in medians.index[medians >= LEVEL])
+
+
+def unlearned(chosen: pd.DataFrame) -> tuple[str, ...]:
+    """Return the problems on which nothing was learned: dense does no better than guessing."""
+    guessed = marks(chosen)
+    return tuple(p for p in dict.fromkeys(chosen["problem"]) if (p, DENSE) in guessed)

@@ -12,7 +12,7 @@ import pandas as pd
 from tl1bench.errors import Tl1benchError
 from tl1bench.files import read_json, write_text
 from tl1bench.results import layout
-from tl1bench.results.layout import DENSE, HERO, Run
+from tl1bench.results.layout import DENSE, Run
 from tl1bench.results.measured import headline_timings, read_measurement
 from tl1bench.results.selection import Objective, select
 
@@ -25,6 +25,10 @@ DTYPES: Mapping[str, str] = {
     "profile": "str",
     "val_error_pct": "float64",
     "test_error_pct": "float64",
+    "test_rmse": "float64",
+    "test_r2": "float64",
+    "guess_error_pct": "float64",
+    "guess_p": "float64",
     "nonzero_weights": "int64",
     "weights_dense": "int64",
     "weights_compact": "int64",
@@ -54,14 +58,14 @@ _VALUES: Mapping[str, Callable[[str], Any]] = {
     "Int64": int,
     "bool": {"True": True, "False": False}.__getitem__,
 }
-# Only the operating points that were exported are measured, and the theoretical count and what is
-# added to the memory's floor are younger than some results: these columns may be empty or missing.
-_MAY_BE_EMPTY = ("onnx_", "latency_", "uss_", "added_", "macs_nonzero")
+# Only the operating points that were exported are measured, only numbers have an RMSE in their own
+# unit, and the theoretical count, what is added to the memory's floor and the guess are younger
+# than some results: these columns may be empty or missing.
+_MAY_BE_EMPTY = (
+    *("onnx_", "latency_", "uss_", "added_"),
+    *("macs_nonzero", "test_rmse", "test_r2", "guess_"),
+)
 OPTIONAL = tuple(c for c in COLUMNS if c.startswith(_MAY_BE_EMPTY))
-_SHOWN_BY_DVC = {
-    DENSE: ("test_error_pct",),
-    HERO: ("test_error_pct", "weights_kept_pct", "latency_ratio_p50"),
-}
 
 
 class ResultsError(Tl1benchError):
@@ -96,7 +100,10 @@ def collect(
     -------
     DataFrame
         Columns `COLUMNS`; rows in the order of `problems`, `methods`, step, seed. `lam` is λ, or
-        for a method without one the share of the weights that it kept. Latency and memory are batch
+        for a method without one the share of the weights that it kept. Errors are those of the
+        problem's task; `test_rmse` and `test_r2` are of numbers alone, `guess_error_pct` is what
+        guessing costs on the validation examples and `guess_p` whether the run does better, as
+        `guessing` has it. Latency and memory are batch
         1, one thread; `uss_` is the unique set size of the whole process after running, `added_`
         what of that the network adds to a process with onnxruntime alone, after loading and at its
         peak.
@@ -173,42 +180,6 @@ def _check_finite(table: pd.DataFrame) -> None:
             f"({layout.run_name(where.step, where.seed)}) is not a finite number: train that run "
             "again."
         )
-
-
-def dvc_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """Return the few numbers `dvc metrics show` prints: means at the selected points.
-
-    Keys are `<problem>.dense.test_error_pct` and, for integrated TL1, its test_error_pct,
-    weights_kept_pct and latency_ratio_p50; what was not measured is left out, as JSON has no NaN.
-    """
-    found: dict[str, float] = {}
-    chosen = table[table["selected"]].assign(
-        weights_kept_pct=100.0 * table["weights_compact"] / table["weights_dense"]
-    )
-    for problem, runs in chosen.groupby("problem", sort=False):
-        for method, names in _SHOWN_BY_DVC.items():
-            means = runs[runs["method"] == method][list(names)].mean().dropna()
-            found |= {f"{problem}.{method}.{n}": round(float(v), 6) for n, v in means.items()}
-    return found
-
-
-def fronts_csv(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what `dvc plots show` draws: mean sizes and test error of each point of each method.
-
-    Parameters
-    ----------
-    table
-        Rows of runs.csv.
-
-    Returns
-    -------
-    DataFrame
-        problem, method, step, nonzero_weights, macs_compact, test_error_pct; rows from large to
-        small.
-    """
-    sizes = ["nonzero_weights", "macs_compact", "test_error_pct"]
-    means = table.groupby(["problem", "method", "step"], sort=False)[sizes].mean()
-    return means.reset_index()
 
 
 def write(path: Path, table: pd.DataFrame) -> None:

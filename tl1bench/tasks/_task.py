@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -47,8 +48,36 @@ class Task(ABC):
     """What its error is counted in."""
     guess: ClassVar[str]
     """What one does who has learned nothing, in words."""
+    note: ClassVar[str]
+    """What a reader must be told about the unit, a sentence, or nothing."""
+    columns: ClassVar[Mapping[str, str]]
+    """Heads of what `details` returns."""
     decides: ClassVar[bool]
     """Whether a prediction is a decision, which another rounding of the outputs can turn."""
+
+    def label(self, part: str) -> str:
+        """Return what the error on a part of the data is called, with its unit."""
+        return f"{part} {self.error} [{self.unit}]"
+
+    def details(self, error_pct: float, y: NDArray[Any], target: Target | None) -> dict[str, float]:
+        """Return what else is said of an error on the test examples, by column of runs.csv.
+
+        Parameters
+        ----------
+        error_pct
+            As `error_pct` returns it.
+        y
+            (n,) what is true.
+        target
+            How numbers became y.
+
+        Returns
+        -------
+        dict
+            With the keys of `columns`, or some of them.
+        """
+        del error_pct, y, target
+        return {}
 
     @abstractmethod
     def outputs(self, y: NDArray[Any]) -> int:

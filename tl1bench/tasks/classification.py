@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -19,6 +20,8 @@ class Classification(Task):
     error: ClassVar[str] = "error"
     unit: ClassVar[str] = "%"
     guess: ClassVar[str] = "guessing the commonest class"
+    note: ClassVar[str] = ""
+    columns: ClassVar[Mapping[str, str]] = {}
     decides: ClassVar[bool] = True
 
     def outputs(self, y: NDArray[Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -24,6 +25,11 @@ class Regression(Task):
     error: ClassVar[str] = "RMSE"
     unit: ClassVar[str] = "% of σ"
     guess: ClassVar[str] = "guessing the mean"
+    note: ClassVar[str] = (
+        "σ is the standard deviation of the training numbers: guessing their mean costs about "
+        "100 %."
+    )
+    columns: ClassVar[Mapping[str, str]] = {"test_rmse": "test RMSE [own unit]", "test_r2": "R²"}
     decides: ClassVar[bool] = False
 
     def outputs(self, y: NDArray[Any]) -> int:
@@ -46,6 +52,14 @@ class Regression(Task):
     def error_pct(self, predicted: Any, y: Any) -> float:
         """Return 100 √(mean (predicted − y)²)."""
         return 100.0 * math.sqrt(float(((predicted - y) ** 2).mean()))
+
+    def details(self, error_pct: float, y: NDArray[Any], target: Target | None) -> dict[str, float]:
+        """Return R² = 1 − MSE / variance, and the RMSE in the numbers' own unit."""
+        found = {} if target is None else {"test_rmse": error_pct / 100.0 * target.scale}
+        variance = float(y.astype(np.float64).var())
+        if variance > 0:  # JSON has no NaN
+            found["test_r2"] = 1.0 - (error_pct / 100.0) ** 2 / variance
+        return found
 
     def guessed(self, y_train: NDArray[Any]) -> float:
         """Return the mean."""

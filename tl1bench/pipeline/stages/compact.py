@@ -1,8 +1,8 @@
 """Stage 3: compact every trained network, prove it equal, choose the points on validation.
 
-The test split is read here, once a run. One process pool serves all problems and the runs of a cell
-share one trace, since both cost more than a run's own work; finished pieces are kept, so a new
-method adds only its own.
+The test split is read here, once a run, and each network is held against guessing on the
+validation split. One process pool serves all problems and the runs of a cell share one trace, since
+both cost more than a run's own work; finished pieces are kept, so a new method adds only its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 
 from tl1bench import files, results
 from tl1bench.pipeline import processes, provenance, store
-from tl1bench.results import layout
+from tl1bench.results import guessing, layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tl1bench.compaction import Compacted
     from tl1bench.config import Config
+    from tl1bench.datasets import Dataset, Split
     from tl1bench.training import Examples
 
 
@@ -45,7 +46,10 @@ class _Cell:
 
 
 def run(config: Config) -> None:
-    """Write `compact/<problem>/<method>/<run>/…` (network and report) and `selection.csv`."""
+    """Write `selection.csv` and `compact/<problem>/<method>/<run>/…`.
+
+    That is network and report of each run, and how a table became its inputs.
+    """
     with store.locked(f"{config.profile}-compact"):
         code = provenance.code_digest(provenance.closure([Path(__file__)]))
         runs = {
@@ -99,10 +103,21 @@ def _missing(config: Config, problem: str, runs: list[_Run]) -> list[_Cell]:
 
 
 def _digest(config: Config, problem: str, source: Path, code: dict[str, str]) -> str:
-    network = config.problems[problem].network.model_dump(mode="json")
+    settings = config.problems[problem]
+    network = [settings.network.model_dump(mode="json"), settings.validation]
     data = files.read_json(config.build / "data" / f"{config.problems[problem].dataset}.json")
     weights = provenance.file_digest(source / layout.WEIGHTS)
     return provenance.digest([code, network, data, weights, config.compact.gather])
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the networks of a cell are judged on: the test examples, and those held back."""
+
+    data: Dataset
+    split: Split
+    test: Examples
+    held: Examples
 
 
 def _compact(cell: _Cell, tick: processes.Tick) -> None:
@@ -118,7 +133,11 @@ def _compact(cell: _Cell, tick: processes.Tick) -> None:
     data, split = loading.split(cell.config, problem)
     model = objects.network(problem, data.input_shape, data.outputs, seed=0)
     cpu = torch.device("cpu")
-    test = training.Examples.of(split.x_test, split.y_test, data.scale, cpu, data.task)
+    test, held = (
+        training.Examples.of(x, y, data.scale, cpu, data.task)
+        for x, y in ((split.x_test, split.y_test), (split.x_val, split.y_val))
+    )
+    seen = _Seen(data, split, test, held)
     example = test.batch(torch.arange(2))[0]
     # In float64 constants fold without rounding; what is kept is rounded once, at the end.
     full = model.double().eval()
@@ -126,18 +145,25 @@ def _compact(cell: _Cell, tick: processes.Tick) -> None:
     for count, found in enumerate(cell.runs, 1):
         full.load_state_dict(load_file(found.source / layout.WEIGHTS))
         small = compactor.compact(full.state_dict(), gather=cell.config.compact.gather)
-        _keep(found, full, small, test, example)
+        _keep(found, full, small, seen, example)
         tick(count / len(cell.runs))
 
 
-def _keep(found: _Run, full: Module, small: Compacted, test: Examples, example: Tensor) -> None:
+def _keep(found: _Run, full: Module, small: Compacted, seen: _Seen, example: Tensor) -> None:
     """Prove one compact network equal and write it down."""
-    from tl1bench.training import equality
+    from tl1bench.training import equality, predictions
 
-    same = equality.prove(full, small.model, test, what=str(found.source))
+    data, split = seen.data, seen.split
+    same = equality.prove(full, small.model, seen.test, what=str(found.source))
     final = dataclasses.replace(small, model=small.model.float(), example_inputs=(example,))
+    guess = guessing.against_guessing(
+        data.task, predictions(final.model, seen.held).numpy(), split.y_val, split.y_train
+    )
     numbers: dict[str, Any] = {
         "test_error_pct": same.error_pct,
+        **data.task.details(same.error_pct, split.y_test, data.target),
+        "guess_error_pct": guess.guess_error_pct,
+        "guess_p": guess.p,
         "weights_dense": final.report.weights_before,
         "weights_compact": final.report.weights_after,
         "macs_dense": final.report.macs_before,
@@ -152,4 +178,6 @@ def _keep(found: _Run, full: Module, small: Compacted, test: Examples, example: 
     with files.atomic_path(store.piece(found.digest)) as draft:
         draft.mkdir()
         final.save(draft / layout.NETWORK)
+        if data.preprocessing is not None:
+            files.write_json(draft / layout.PREPROCESSING, data.preprocessing.to_json())
         files.write_json(draft / layout.COMPACTION, numbers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tl1bench import figures, files, results
 from tl1bench.config import Config
 from tl1bench.report import as_logged, page, tables
-from tl1bench.results import layout
+from tl1bench.results import guessing, layout
 from tl1bench.results.evidence import Evidence
 
 
@@ -18,6 +18,8 @@ def run(config: Config) -> None:
         profile=config.profile,
         problems=tuple(config.problems),
         methods=tuple(config.methods),
+        tasks={n: config.datasets[p.dataset].task for n, p in config.problems.items()},
+        guesses=guessing.marks(table[table["selected"]]),
         as_coded=tuple(
             name
             for name, problem in config.problems.items()

@@ -12,7 +12,7 @@ from tl1bench.results import DENSE, HERO, Objective
 from tl1bench.results.between_fronts import EQUAL, MARGIN, FrontVersus, versus_fronts
 from tl1bench.results.comparison import ALPHA
 from tl1bench.results.evidence import Evidence
-from tl1bench.results.printed import NOTHING, between, display, number, p_value, signed
+from tl1bench.results.printed import NOTHING, between, number, p_value, signed
 
 _WANTED: dict[Objective, str] = {"nonzero": "non-zero weights", "macs": "MACs"}
 
@@ -22,7 +22,7 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
     rivals = [m for m in evidence.methods if m not in (DENSE, HERO)]
     found = [
         v
-        for problem in evidence.problems
+        for problem in filter(evidence.learned, evidence.problems)
         for by in _WANTED
         for v in versus_fronts(table, problem, HERO, rivals, by)
     ]
@@ -32,17 +32,17 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
             title="Integrated TL1's front against each other front",
             note=(
                 "Paired by seed, 95 % BCa intervals, p Holm-adjusted over rivals. Area: how much "
-                "more integrated TL1's front dominates, in decades of size × points of test error "
-                f"up to {MARGIN:g} points above dense; the points are each method's front on "
-                "validation. Size at equal error: where each front crosses dense's validation "
-                f"error + {EQUAL:g} points; below 1 integrated TL1 is smaller. A verdict needs the "
-                f"interval and p ≤ {ALPHA:g} to agree."
+                "more integrated TL1's front dominates, in decades of size × points of test "
+                f"{evidence.error} up to {MARGIN:g} points above dense; the points are each "
+                "method's front on validation. Size at equal error: where each front crosses "
+                f"dense's validation {evidence.error} + {EQUAL:g} points; below 1 integrated TL1 "
+                f"is smaller. A verdict needs the interval and p ≤ {ALPHA:g} to agree."
             ),
             header=(
                 *("problem", "size", "rival", "seeds", "area gained", "p"),
                 *("size at equal error [×]", "p of size", "integrated TL1"),
             ),
-            rows=tuple(_row(v) for v in found),
+            rows=tuple(_row(v, evidence) for v in found),
             bold=frozenset(),
             frame=pd.DataFrame([_flat(v) for v in found]),
         ),
@@ -57,13 +57,13 @@ def outcome(found: FrontVersus) -> str:
     return "wins" if found.area.estimate > 0 else "loses"
 
 
-def _row(v: FrontVersus) -> tuple[str, ...]:
+def _row(v: FrontVersus, evidence: Evidence) -> tuple[str, ...]:
     area = between(v.area.estimate, v.area.low, v.area.high, signed)
     size = between(v.size.estimate, v.size.low, v.size.high, number)
     return (
         v.problem,
         _WANTED[v.by],
-        display(v.baseline),
+        evidence.name(v.problem, v.baseline),
         str(v.seeds),
         area,
         p_value(v.area_p, ALPHA),

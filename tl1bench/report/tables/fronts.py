@@ -13,7 +13,7 @@ from tl1bench.results import DENSE
 from tl1bench.results.evidence import Evidence
 from tl1bench.results.fronts import hypervolume, pareto_front
 from tl1bench.results.points import operating_points
-from tl1bench.results.printed import display, known
+from tl1bench.results.printed import known
 
 _MARGIN = 3.0
 # Label and dense's own value of what is traded against test error.
@@ -24,23 +24,26 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
     """Return each method's points on the common Pareto front, and its hypervolume.
 
     Both for test error against weights kept and against the latency ratio; the reference is dense's
-    size (or latency) and its error plus `_MARGIN` points.
+    size (or latency) and its error plus `_MARGIN` points. Problems on which nothing was learned
+    have none.
     """
     points = operating_points(table, (*_FRONTS, "test_error"))
-    numbers = [n for p in evidence.problems for n in _of_problem(points, p, evidence)]
+    learned = filter(evidence.learned, evidence.problems)
+    numbers = [n for p in learned for n in _of_problem(points, p, evidence)]
     rows = []
     for found in numbers:
         texts = [known(v) if isinstance(v, float) else str(v) for v in found.values()]
-        rows.append((found["problem"], display(found["method"]), *texts[2:]))
+        name = evidence.name(found["problem"], found["method"])
+        rows.append((found["problem"], name, *texts[2:]))
     fronts = Table(
         name="fronts",
         title="Pareto fronts and hypervolumes",
         note=(
             "How many of a method's operating points (means over seeds) no point of any method "
-            "beats in both test error and size, or test error and measured latency, and the area "
-            f"its points dominate up to dense's size or latency and its error plus {_MARGIN:g} "
-            "points, in units of that reference: more is better, and a method with fewer points "
-            "can hardly have more."
+            f"beats in both test {evidence.error} and size, or test {evidence.error} and measured "
+            "latency, and the area its points dominate up to dense's size or latency and its error "
+            f"plus {_MARGIN:g} points, in units of that reference: more is better, and a method "
+            "with fewer points can hardly have more."
         ),
         header=(
             *("problem", "method", "points", "on the front (size)", "hypervolume (size)"),

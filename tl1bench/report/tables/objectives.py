@@ -12,7 +12,8 @@ from tl1bench import results
 from tl1bench.report.typeset import Table
 from tl1bench.report.within import within
 from tl1bench.results import DENSE, Objective
-from tl1bench.results.evidence import Evidence
+from tl1bench.results.evidence import GUESSES, Evidence
+from tl1bench.results.guessing import marks
 from tl1bench.results.printed import count, display, known, spread
 
 _WANTED: dict[Objective, str] = {
@@ -30,7 +31,7 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
         (
             str(r["problem"]),
             _WANTED[r["objective"]],
-            display(r["method"]) + ("" if r["within"] else " (not within)"),
+            display(r["method"]) + _mark(r),
             spread(r["test_error_pct"], r["test_error_sd_pct"]),
             count(r["nonzero_weights"]),
             count(r["weights_compact"]),
@@ -45,16 +46,16 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
             name="objectives",
             title="By what is wanted small",
             note=(
-                "Of the points whose mean validation error is within "
-                f"{evidence.tolerance_pct:g} points of dense the one that is smallest in what is "
-                "wanted, chosen alike for every method; means over seeds, architecture of the "
-                "first. A method that has no such point is shown by its most accurate one, "
-                "marked, and never the best. Few scattered weights are not a fast network. "
-                "Latency: of the seeds measured, against dense."
+                f"Of the points whose mean validation error is within {evidence.tolerance_pct:g} "
+                "points of dense the one that is smallest in what is wanted, chosen alike for "
+                "every method; means over seeds, architecture of the first. A method that has no "
+                "such point is shown by its most accurate one, marked, and never the best; nor is "
+                "one that does no better than guessing. Few scattered weights are not a fast "
+                "network. Latency: of the seeds measured, against dense."
             ),
             header=(
-                *("problem", "wanted small", "method", "test error [%]", "non-zero weights"),
-                *("weights", "MACs", "latency [× dense]", "architecture"),
+                *("problem", "wanted small", "method", evidence.axis_label("test_error")),
+                *("non-zero weights", "weights", "MACs", "latency [× dense]", "architecture"),
             ),
             rows=rows,
             bold=_best(frame),
@@ -67,7 +68,8 @@ def _of(table: pd.DataFrame, problem: str, evidence: Evidence) -> Iterator[dict[
     own = table[table["problem"] == problem]
     for objective in _WANTED:
         chosen = own[results.select(own, evidence.tolerance_pct, objective)]
-        able = within(chosen, own, evidence.tolerance_pct)
+        able = within(chosen, own, evidence.tolerance_pct) if evidence.learned(problem) else ()
+        guesses = marks(chosen)
         for method in evidence.methods:
             runs = chosen[chosen["method"] == method].sort_values("seed")
             if method == DENSE or runs.empty:
@@ -84,8 +86,15 @@ def _of(table: pd.DataFrame, problem: str, evidence: Evidence) -> Iterator[dict[
                 "macs_compact": runs["macs_compact"].mean(),
                 "latency_ratio": runs["latency_ratio_p50"].mean(),
                 "architecture": runs["architecture"].iloc[0],
-                "within": method in able,
+                "within": method in able and (problem, method) not in guesses,
+                "guesses": (problem, method) in guesses,
             }
+
+
+def _mark(row: dict[Any, Any]) -> str:
+    if row["guesses"]:
+        return GUESSES
+    return "" if row["within"] else " (not within)"
 
 
 def _best(frame: pd.DataFrame) -> frozenset[tuple[int, int]]:

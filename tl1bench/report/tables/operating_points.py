@@ -28,14 +28,15 @@ FIRST = (
 ELSEWHERE = frozenset({"compression", "speed_up", "memory_kept", "onnx_kept"})
 
 
-def shown() -> tuple[str, ...]:
-    """Return the metrics that are columns of the table."""
-    return (*FIRST, *(m for m in metrics.names() if m not in {*FIRST, *ELSEWHERE}))
+def shown(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the metrics that are columns of the table; beside the first those that are known."""
+    more = (m for m in metrics.names() if m not in {*FIRST, *ELSEWHERE})
+    return (*FIRST, *(m for m in more if metrics.measure(m, table).notna().any()))
 
 
-def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:  # noqa: ARG001
+def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
     """Return every operating point of every method on every problem."""
-    names = shown()
+    names = shown(table)
     frame = operating_points(table, names)
     rows = tuple(
         (
@@ -58,7 +59,7 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:  # noqa:
         ),
         header=(
             *("problem", "method", "step", "λ or share", "seeds", "selected"),
-            *map(metrics.axis_label, names),
+            *map(evidence.axis_label, names),
         ),
         rows=rows,
         bold=frozenset(),

@@ -12,7 +12,7 @@ from tl1bench.results import DENSE
 from tl1bench.results.comparison import summary
 from tl1bench.results.evidence import Evidence
 from tl1bench.results.points import measured_points
-from tl1bench.results.printed import NOTHING, between, count, display, known, number, signed, spread
+from tl1bench.results.printed import NOTHING, between, count, known, number, signed, spread
 
 
 def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
@@ -23,17 +23,18 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
 def _of_problem(table: pd.DataFrame, problem: str, evidence: Evidence) -> Table:
     chosen = table[(table["problem"] == problem) & table["selected"]]
     frame = _frame(chosen, problem, evidence)
-    rows, ranks = [], []
+    task, rows, ranks = evidence.task(problem), [], []
     for r in frame.to_dict("records"):
         delta = between(r["delta_pct"], r["delta_low_pct"], r["delta_high_pct"], signed)
         speed = between(r["speed_up"], r["speed_up_low"], r["speed_up_high"], number)
         shown: dict[str, tuple[str, float]] = {
-            "method": (display(r["method"]), math.nan),
+            "method": (evidence.name(problem, r["method"]), math.nan),
             "λ or share": (known(r["lam"]), math.nan),
-            "test error [%]": (
+            evidence.axis_label("test_error", problem): (
                 spread(r["test_error_pct"], r["test_error_sd_pct"]),
                 r["test_error_pct"],
             ),
+            **{head: (known(r[c]), math.nan) for c, head in task.columns.items()},
             "Δ to dense [points]": (NOTHING if r["method"] == DENSE else delta, math.nan),
             "non-zero weights": (count(r["nonzero_weights"]), r["nonzero_weights"]),
             "weights": (count(r["weights_compact"]), r["weights_compact"]),
@@ -46,22 +47,29 @@ def _of_problem(table: pd.DataFrame, problem: str, evidence: Evidence) -> Table:
             "training [s]": (known(r["train_seconds"]), r["train_seconds"]),
         }
         rows.append(tuple(text for text, _ in shown.values()))
-        ranks.append(tuple(rank for _, rank in shown.values()))
+        able = evidence.learned(problem) and (problem, r["method"]) not in evidence.guesses
+        ranks.append(tuple(rank if able else math.nan for _, rank in shown.values()))
         header = tuple(shown)
     seeds = sorted(set(frame["seeds"]))
     return Table(
         name=problem,
-        title=f"{problem}: the selected operating points",
+        title=f"{problem}: {_what(evidence.learned(problem))}",
         note=(
             f"{_sample(seeds)}. Weights exclude biases; the architecture is that of the first "
-            "seed. p50: batch 1, one thread. Bold is best in its column"
+            "seed. p50: batch 1, one thread. "
+            + ("Bold is best in its column" if evidence.learned(problem) else "None is the best")
             + ("." if evidence.trusted() else "; the machine was too busy, do not trust times.")
+            + f" {task.note}".rstrip()
         ),
         header=header,
         rows=tuple(rows),
         bold=_best(ranks),
         frame=frame,
     )
+
+
+def _what(learned: bool) -> str:
+    return "the selected operating points" if learned else "nothing was learned"
 
 
 def _sample(seeds: Sequence[int]) -> str:
@@ -97,6 +105,7 @@ def _frame(chosen: pd.DataFrame, problem: str, evidence: Evidence) -> pd.DataFra
                 "seeds": t["seeds"],
                 "test_error_pct": t["test_error_mean"],
                 "test_error_sd_pct": t["test_error_sd"],
+                **{c: runs[c].mean() for c in evidence.task(problem).columns},
                 "delta_pct": t["delta"],
                 "delta_low_pct": t["delta_low"],
                 "delta_high_pct": t["delta_high"],

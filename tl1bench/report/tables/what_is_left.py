@@ -11,7 +11,7 @@ import pandas as pd
 from tl1bench.report.typeset import Table
 from tl1bench.results import DENSE, first_seed
 from tl1bench.results.evidence import Evidence
-from tl1bench.results.printed import NOTHING, count, display, known
+from tl1bench.results.printed import NOTHING, count, known
 
 _COUNTS = {
     "weights_dense": "weights dense",
@@ -45,7 +45,9 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
         sizes = [known(n[name]) for name in _SIZES]
         share = f"{n['conv_blocked']:.0f}/{n['conv_total']:.0f}"
         blocked = share if n["conv_total"] > 0 else NOTHING
-        rows.append((n["problem"], display(n["method"]), *counts, *sizes, blocked))
+        rows.append(
+            (n["problem"], evidence.name(n["problem"], n["method"]), *counts, *sizes, blocked)
+        )
     found = Table(
         name="what-is-left",
         title="What is left: weights, operations, file",
