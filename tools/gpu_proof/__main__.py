@@ -1,0 +1,117 @@
+"""`python -m tools.gpu_proof FOLDER [--data FOLDER] [--skip PART …] [--dry] [--seconds N]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# The part that each has of the time; a path takes what it gets.
+PARTS = {"checks": 0.25, "steps": 0.15, "walk": 0.4, "many": 0.12, "latency": 0.08}
+SECONDS = 450
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the parts, write each one's rows, print a table; return 1 where a check did not hold."""
+    asked = _asked(arguments)
+    if asked.dry:
+        os.environ["TRITON_INTERPRET"] = "1"
+    from tools.gpu_proof.scale import DRY, REAL, Proof
+
+    scale = DRY if asked.dry else REAL
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    _prepare(dry=asked.dry)
+    began = time.monotonic()
+    result: dict[str, Any] = {"machine": _machine(dry=asked.dry), "parts": {}, "failed": {}}
+    for part in PARTS:
+        left = asked.seconds - (time.monotonic() - began)
+        if part in asked.skip or left < 5:
+            result["failed"][part] = "skipped" if part in asked.skip else "no time was left"
+            continue
+        share = PARTS[part] / sum(s for name, s in PARTS.items() if name not in asked.skip)
+        proof = Proof(scale, asked.data, asked.folder, min(left, share * asked.seconds))
+        try:
+            module = importlib.import_module(f"tools.gpu_proof.{part}")
+            result["parts"][part] = module.run(proof)
+        except Exception as error:  # the next part may hold all the same
+            result["failed"][part] = f"{type(error).__name__}: {error}"
+            traceback.print_exc()
+        result["seconds"] = time.monotonic() - began
+        (asked.folder / "proof.json").write_text(json.dumps(result, indent=1, default=str))
+    sys.stdout.write(_table(result))
+    return int(any(not row.get("held", True) for row in result["parts"].get("checks", ())))
+
+
+def _asked(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tools.gpu_proof", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where results and networks go")
+    parser.add_argument("--data", type=Path, help="a folder with FashionMNIST/ or MNIST/")
+    parser.add_argument("--skip", nargs="*", default=[], choices=list(PARTS))
+    parser.add_argument("--dry", action="store_true", help="tiny, on the CPU, by the interpreter")
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    return parser.parse_args(arguments)
+
+
+def _prepare(*, dry: bool) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if not dry and not torch.cuda.is_available():
+        raise SystemExit("there is no card here: --dry runs in tiny sizes without one.")
+
+
+def _machine(*, dry: bool) -> dict[str, Any]:
+    import torch
+
+    from tl1bench.kernels import card
+
+    there = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else None
+    return {
+        "card": there.name if there else None,
+        "memory_mib": there.total_memory / 2**20 if there else None,
+        "python": platform.python_version(), "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "triton": card.takes(torch.ones(1, device="cpu" if dry else "cuda")),
+        "dry": dry,
+    }  # fmt: skip
+
+
+def _table(result: dict[str, Any]) -> str:
+    """Return a short table: what did not hold, then every part's rows."""
+    machine = result["machine"]
+    lines = [
+        f"{machine['card'] or 'no card'}, torch {machine['torch']}, Triton {machine['triton']}"
+    ]
+    checks = result["parts"].get("checks", [])
+    broken = [row for row in checks if not row["held"]]
+    lines.append(f"checks: {len(checks) - len(broken)} of {len(checks)} hold")
+    lines += [f"  NOT {row['what']}: {row['found']} (allowed {row['allowed']})" for row in broken]
+    for part, rows in result["parts"].items():
+        if part != "checks":
+            lines.append(f"{part}:")
+            lines += [f"  {_line(row)}" for row in rows]
+    lines += [f"{part}: {why}" for part, why in result["failed"].items()]
+    return "\n".join([*lines, f"{result.get('seconds', 0):.0f} s"]) + "\n"
+
+
+def _line(row: dict[str, Any]) -> str:
+    shown = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in row.items()
+        if name != "what" and value is not None
+    ]
+    return f"{row['what']}: {', '.join(shown)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

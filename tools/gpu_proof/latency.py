@@ -1,0 +1,79 @@
+"""Latency of a dense network and of a compact one on the device, at several batch sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import tl1bench as tl
+from tl1bench.errors import MissingPackageError
+from tools.gpu_proof.clock import captured, microseconds
+from tools.gpu_proof.scale import Proof, Row, Scale
+
+KEPT = 0.25  # of the channels of each layer
+
+
+def run(proof: Proof) -> list[Row]:
+    """Return a row for each network and batch: torch, and onnxruntime where it has CUDA."""
+    scale = proof.scale
+    dense, sparse = scale.build().eval(), scale.build().eval()
+    with torch.no_grad():
+        for p in list(sparse.parameters())[:-2]:
+            p[int(KEPT * len(p)) :] = 0
+    small = tl.compact(sparse, scale.inputs(2)).model
+    rows: list[Row] = []
+    for name, network in {"dense": dense, "a quarter of the channels": small}.items():
+        sessions = _onnx(network, proof.folder / f"{name.split()[0]}.onnx", scale)
+        for batch in scale.batches:
+            rows.append(
+                _row(scale, f"{scale.network}, {name}", network, batch)
+                | _timed(sessions, scale, batch)
+            )
+    return rows
+
+
+def _row(scale: Scale, what: str, network: nn.Module, batch: int) -> Row:
+    x = scale.inputs(batch)
+
+    @torch.no_grad()
+    def once() -> object:
+        return network(x)
+
+    row: Row = {"what": f"{what}, batch {batch}", "batch": batch}
+    row["torch_us"] = microseconds(once, scale.device, scale.rounds)
+    if scale.card:
+        row["torch_graph_us"] = microseconds(captured(once), scale.device, scale.rounds)
+    return row
+
+
+def _onnx(network: nn.Module, path: Path, scale: Scale) -> dict[str, object]:
+    """Return a session for each provider that is there; the reason where there is none."""
+    try:
+        tl.export_onnx(network.cpu(), scale.inputs(2).cpu(), path)
+        import onnxruntime
+    except (MissingPackageError, ImportError) as error:
+        return {"missing": str(error)}
+    finally:
+        network.to(scale.device)
+    there = onnxruntime.get_available_providers()
+    wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in there]
+    return {p: onnxruntime.InferenceSession(str(path), providers=[p]) for p in wanted}
+
+
+def _timed(sessions: dict[str, object], scale: Scale, batch: int) -> Row:
+    x = scale.inputs(batch).cpu().numpy()
+    row: Row = {}
+    for provider, session in sessions.items():
+        if isinstance(session, str):
+            row["onnxruntime"] = session
+            continue
+        name = session.get_inputs()[0].name  # type: ignore[attr-defined]
+        took = microseconds(
+            lambda s=session, n=name: s.run(None, {n: x}),  # type: ignore[misc]
+            torch.device("cpu"), scale.rounds,
+        )  # fmt: skip
+        # The host's clock: copies to the card and back are in it.
+        row[f"onnxruntime_{provider.removesuffix('ExecutionProvider').lower()}_us"] = took
+    return row
