@@ -61,6 +61,31 @@ def written(*tensors: Tensor) -> None:
     torch.autograd.graph.increment_version(tensors)
 
 
+def number(value: float | Tensor, t: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a number as a tensor on the device of `t`: filled in there, not copied there.
+
+    A card has to wait for a copy.
+
+    Parameters
+    ----------
+    value
+        A number; a tensor keeps its shape.
+    t
+        Whose device is taken, and dtype where `dtype` is not given.
+    dtype
+        Of the result.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
+    """
+    dtype = dtype or t.dtype
+    if isinstance(value, Tensor):
+        return value.to(t.device, dtype)
+    return torch.full((), value, dtype=dtype, device=t.device)
+
+
 def flat_view(z: Tensor) -> Tensor | None:
     """Return the storage of `z` as one dimension, or None where it has holes or overlaps."""
     if z.is_contiguous():

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.memory import apart, flat_view, plain, written
+from tl1bench.kernels.memory import apart, flat_view, number, plain, written
 
 _HUGE = 1e36  # beyond it the constants leave float32
 _STEP_EACH = (*[ctypes.c_void_p] * 2, ctypes.c_long, *[ctypes.c_double] * 2)
@@ -160,7 +160,7 @@ def prox(m: Tensor, a: float, step: float | Tensor) -> Tensor:
     Tensor
         Magnitudes ≤ m.
     """
-    tau = torch.as_tensor(step, dtype=torch.float64, device=m.device)
+    tau = number(step, m, torch.float64)
     small = tau * (a + 1) / a
     large = (2 * tau * (a + 1)).sqrt() - a / 2
     t = torch.where(tau <= a * a / (2 * (a + 1)), small, large)

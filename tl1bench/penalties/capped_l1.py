@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import Elementwise, Range, Step
 
 
@@ -37,7 +38,7 @@ class CappedL1(Elementwise):
 
     def shrink(self, m: Tensor, step: Step) -> Tensor:
         """Return soft threshold, identity or hard threshold."""
-        tau = torch.as_tensor(step * self.lam, dtype=m.dtype, device=m.device)
+        tau = number(step * self.lam, m)
         theta = self.theta
         soft = tau <= 2 * theta
         jump = torch.where(soft, theta + tau / 2, (2 * tau * theta).sqrt())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import PerLayer, Scale, Step, restore_sign
 from tl1bench.penalties.exclusive import Exclusive, exclusive_level
 from tl1bench.penalties.group_lasso import GroupLasso
@@ -46,7 +47,7 @@ class Cges(PerLayer):
             return self._exclusive().prox(self._group().prox(z, step, scale), step)
         m = z.abs().double()
         size = m.norm(dim=-1, keepdim=True)
-        s = torch.as_tensor(self.scale_of(z, scale), dtype=m.dtype, device=m.device)
+        s = number(self.scale_of(z, scale), m)
         tau_group = step * self._group().lam * (s[:, None] if s.dim() else s)
         tau = torch.full_like(size, step * self._exclusive().lam)
         low, high = torch.zeros_like(size), size

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import group_lasso
+from tl1bench.kernels.memory import number
 from tl1bench.kernels.momentum import Queue
 from tl1bench.kernels.tl1 import Packed
 from tl1bench.penalties._base import Radial, Scale, Step
@@ -48,7 +49,7 @@ class GroupLasso(Radial):
         """Return the prox at `z`; see `Penalty.prox`."""
         if not isinstance(step, Tensor) or step.numel() == 1:
             return super().prox(z, step, scale)
-        s = torch.as_tensor(self.scale_of(z, scale), dtype=torch.float64, device=z.device)
+        s = number(self.scale_of(z, scale), z, torch.float64)
         tau = (step.double() * self.lam).expand(z.shape) * (s[:, None] if s.dim() else s)
         return _in_metric(z.double(), tau).to(z.dtype)
 

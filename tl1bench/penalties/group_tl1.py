@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import tl1
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import Radial, Range, Step
 
 
@@ -36,5 +37,5 @@ class GroupTransformedL1(Radial):
 
     def shrink_radius(self, r: Tensor, step: Step, scale: Step) -> Tensor:
         """Return the TL1 prox of norms, in float64 inside."""
-        tau = torch.as_tensor(step * self.lam * scale, dtype=torch.float64, device=r.device)
+        tau = number(step * self.lam * scale, r, torch.float64)
         return tl1.prox(r.double(), self.a, tau).to(r.dtype)

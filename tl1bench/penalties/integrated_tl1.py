@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import Composed, Penalty, PerLayer, Range, Scale, Step, restore_sign
 from tl1bench.penalties.group_lasso import GroupLasso
 from tl1bench.penalties.tl1 import TransformedL1
@@ -89,7 +90,7 @@ class IntegratedTl1(Composed):
     def _joint(self, m: Tensor, step: float, s: Step) -> Tensor:
         """Return the joint prox of magnitudes (group, member) in float64."""
         group, element = self.group, self.element
-        s = torch.as_tensor(s, dtype=m.dtype, device=m.device).expand(len(m))
+        s = number(s, m).expand(len(m))
         tau_group = step * group.lam * s[:, None]
         size = m.norm(dim=-1, keepdim=True)
 

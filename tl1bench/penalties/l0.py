@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import Elementwise, Step
 
 
@@ -23,5 +24,5 @@ class L0(Elementwise):
 
     def shrink(self, m: Tensor, step: Step) -> Tensor:
         """Return m where it exceeds √(2τ)."""
-        tau = torch.as_tensor(step * self.lam, dtype=m.dtype, device=m.device)
+        tau = number(step * self.lam, m)
         return torch.where(m > (2 * tau).sqrt(), m, 0.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import Elementwise, Step
 
 
@@ -27,7 +28,7 @@ class LHalf(Elementwise):
 
     def shrink(self, m: Tensor, step: Step) -> Tensor:
         """Return the half threshold of magnitudes."""
-        tau = torch.as_tensor(step * self.lam, dtype=m.dtype, device=m.device)
+        tau = number(step * self.lam, m)
         ratio = 3 * (tau / 4).pow(2 / 3) / m.clamp_min(torch.finfo(m.dtype).tiny)
         phi = torch.acos(ratio.clamp_max(1).pow(1.5))
         x = 2 / 3 * m * (1 + torch.cos(2 / 3 * (math.pi - phi)))

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import Elementwise, Range, Step
 
 
@@ -38,7 +39,7 @@ class LogSum(Elementwise):
 
     def shrink(self, m: Tensor, step: Step) -> Tensor:
         """Return the better of 0 and the stationary point."""
-        tau = torch.as_tensor(step * self.lam, dtype=m.dtype, device=m.device)
+        tau = number(step * self.lam, m)
         b = m + self.eps
         # b² − 4τ without cancellation of large squares.
         root = ((b - 2 * tau.sqrt()).clamp_min(0) * (b + 2 * tau.sqrt())).sqrt()

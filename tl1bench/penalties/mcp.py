@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import Elementwise, Range, Step
 
 
@@ -58,7 +59,7 @@ def mcp_value(m: Tensor, lam: Step, gamma: float) -> Tensor:
     Tensor
         Of the same shape.
     """
-    inside = torch.minimum(m, torch.as_tensor(gamma * lam, dtype=m.dtype, device=m.device))
+    inside = torch.minimum(m, number(gamma * lam, m))
     return lam * inside - inside * inside / (2 * gamma)
 
 
@@ -81,7 +82,7 @@ def firm_threshold(m: Tensor, step: Step, lam: Step, gamma: float) -> Tensor:
     Tensor
         Magnitudes ≤ m.
     """
-    step = torch.as_tensor(step, dtype=m.dtype, device=m.device)
+    step = number(step, m)
     convex = step < gamma
     slope = 1 - torch.where(convex, step, 0.0) / gamma
     # The quotient can pass m by rounding where both meet, at γλ.

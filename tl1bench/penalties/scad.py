@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import number
 from tl1bench.penalties._base import Elementwise, Range, Step
 
 
@@ -43,7 +44,7 @@ class Scad(Elementwise):
     def shrink(self, m: Tensor, step: Step) -> Tensor:
         """Return the three-piece threshold, past its validity the two-piece ones."""
         a, lam = self.a, self.lam
-        step = torch.as_tensor(step, dtype=m.dtype, device=m.device)
+        step = number(step, m)
         soft = (m - step * lam).clamp_min(0)
         convex = step < a - 1
         slope = torch.where(convex, a - 1 - step, 1.0)
