@@ -16,7 +16,7 @@ from typing import Any
 
 # The part that each has of the time; a path takes what it gets.
 PARTS = {"checks": 0.25, "steps": 0.15, "walk": 0.4, "many": 0.12, "latency": 0.08}
-SECONDS = 450
+SECONDS, LEAST = 450, 5
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,23 +31,26 @@ def main(arguments: Sequence[str]) -> int:
     _prepare(dry=asked.dry)
     began = time.monotonic()
     result: dict[str, Any] = {"machine": _machine(dry=asked.dry), "parts": {}, "failed": {}}
+    chosen = {part: share for part, share in PARTS.items() if part not in asked.skip}
     for part in PARTS:
         left = asked.seconds - (time.monotonic() - began)
-        if part in asked.skip or left < 5:
-            result["failed"][part] = "skipped" if part in asked.skip else "no time was left"
-            continue
-        share = PARTS[part] / sum(s for name, s in PARTS.items() if name not in asked.skip)
-        proof = Proof(scale, asked.data, asked.folder, min(left, share * asked.seconds))
-        try:
-            module = importlib.import_module(f"tools.gpu_proof.{part}")
-            result["parts"][part] = module.run(proof)
-        except Exception as error:  # the next part may hold all the same
-            result["failed"][part] = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
+        if part not in chosen or left < LEAST:
+            result["failed"][part] = "skipped" if part not in chosen else "no time was left"
+        else:
+            seconds = min(left, asked.seconds * chosen[part] / sum(chosen.values()))
+            _try(part, Proof(scale, asked.data, asked.folder, seconds), result)
         result["seconds"] = time.monotonic() - began
         (asked.folder / "proof.json").write_text(json.dumps(result, indent=1, default=str))
     sys.stdout.write(_table(result))
     return int(any(not row.get("held", True) for row in result["parts"].get("checks", ())))
+
+
+def _try(part: str, proof: Any, result: dict[str, Any]) -> None:
+    try:
+        result["parts"][part] = importlib.import_module(f"tools.gpu_proof.{part}").run(proof)
+    except Exception as error:  # the next part may hold all the same
+        result["failed"][part] = f"{type(error).__name__}: {error}"
+        traceback.print_exc()
 
 
 def _asked(arguments: Sequence[str]) -> argparse.Namespace:

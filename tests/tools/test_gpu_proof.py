@@ -1,0 +1,92 @@
+"""The proof on a card, dry: every part runs on the CPU in tiny sizes, by Triton's interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from checkouts import ROOT
+
+from tl1bench import load_compacted, optimizers, penalties
+
+pytest.importorskip("triton")
+
+ENVIRONMENT = {
+    **os.environ, "PYTHONPATH": str(ROOT),
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+}  # fmt: skip
+
+
+def proved(folder: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    done = subprocess.run(
+        [str(ROOT / "tools" / "gpu_proof.sh"), str(folder), "--dry", *options],
+        capture_output=True, text=True, env=ENVIRONMENT, check=False,
+    )  # fmt: skip
+    return done, json.loads((folder / "proof.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def dry(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("proof")
+    done, result = proved(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder, done.stdout, result
+
+
+def test_every_part_runs_and_every_check_holds(dry: tuple[Path, str, dict[str, Any]]) -> None:
+    _, said, result = dry
+    assert result["failed"] == {}
+    assert list(result["parts"]) == ["checks", "steps", "walk", "many", "latency"]
+    checks = result["parts"]["checks"]
+    assert [row["what"] for row in checks if not row["held"]] == []
+    told = " ".join(row["what"] for row in checks)
+    assert all(name in told for name in (*optimizers.names(), *penalties.names()))
+    assert f"checks: {len(checks)} of {len(checks)} hold" in said
+    assert result["machine"]["card"] is None
+
+
+def test_every_penalty_of_a_step_stands_beside_sgd_and_a_floor(
+    dry: tuple[Path, str, dict[str, Any]],
+) -> None:
+    rows = dry[2]["parts"]["steps"]
+    assert rows[0]["gb_per_s"] > 0
+    timed = [row for row in rows if "eager_to_sgd" in row]
+    assert len(timed) == 2 * 6
+    assert all(row["eager_us"] > row["floor_us"] > 0 for row in timed)
+
+
+def test_the_networks_of_the_path_can_be_read(dry: tuple[Path, str, dict[str, Any]]) -> None:
+    folder, _, result = dry
+    points = result["parts"]["walk"][1:]
+    assert points
+    for point in points:
+        network = load_compacted(folder / f"step-{int(point['what'].split()[1]):02}.safetensors")
+        with torch.no_grad():
+            assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
+        assert point["read_back_differs"] < 1e-5
+
+
+def test_parts_can_be_skipped_and_none_begins_when_time_is_over(tmp_path: Path) -> None:
+    done, result = proved(tmp_path, "--skip", "checks", "steps", "walk", "many")
+    assert done.returncode == 0, done.stderr
+    assert list(result["parts"]) == ["latency"]
+    assert result["failed"]["walk"] == "skipped"
+    done, result = proved(tmp_path, "--seconds", "1")
+    assert result["parts"] == {}
+    assert set(result["failed"].values()) == {"no time was left"}
+
+
+def test_without_a_card_the_real_run_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.gpu_proof", str(tmp_path)],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+        env={**ENVIRONMENT, "CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "there is no card here: --dry runs" in done.stderr
