@@ -106,3 +106,37 @@ def test_other_networks_are_refused(metadata: str | None, said: str, tmp_path: P
         _predicting.predict(tmp_path / "other.onnx", tmp_path / "new.csv", None)
     with pytest.raises(ConfigError, match="is not there"):
         _predicting.predict(tmp_path / "none.onnx", tmp_path / "new.csv", None)
+
+
+def test_a_network_of_numbers_gives_numbers_in_the_tables_own_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [(a, b, colour, f"{1000 + 3 * float(a):.4f}") for a, b, colour, _ in ROWS]
+    (tmp_path / "own.csv").write_text(text(rows, "a;b;colour;price"))
+    options = datasets.Options(task="regression")
+    data = datasets.read_user("own", tmp_path / "own.csv", tmp_path / "data", options=options)
+    whole, _ = datasets.prepare(data, datasets.split(data, 12, seed=0))
+    assert whole.preprocessing is not None
+    assert whole.target is not None
+    network = nn.Linear(*whole.input_shape, 1)
+    names = [output.name for output in whole.preprocessing.outputs]
+    with torch.no_grad():
+        # price = 1000 + 3 a, and a is standardised: what the network has to find.
+        a = whole.preprocessing.outputs[names.index("a")]
+        network.weight.zero_()[0, names.index("a")] = 3 * a.scale / whole.target.scale
+        network.bias.fill_((1000 + 3 * a.mean - whole.target.mean) / whole.target.scale)
+    carried = {datasets.METADATA: json.dumps(whole.preprocessing.to_json())}
+    x = torch.from_numpy(whole.x_train[:4])
+    export_onnx(network, x, tmp_path / "model.onnx", metadata=carried)
+    _predicting.predict(tmp_path / "model.onnx", tmp_path / "own.csv", tmp_path / "out.csv")
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert list(found) == ["predicted"]
+    assert found["predicted"].to_numpy() == pytest.approx([float(r[3]) for r in rows], abs=1e-3)
+    said = capsys.readouterr().err
+    assert "error on the 90 labelled rows: RMSE [own unit] " in said
+    assert said.endswith("R² 1\n")
+    (tmp_path / "new.csv").write_text("a;b;colour\n2;2;green\n")
+    _predicting.predict(tmp_path / "model.onnx", tmp_path / "new.csv", None)
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == ["predicted", "1006.0"]
+    assert not shown.err

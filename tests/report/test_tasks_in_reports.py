@@ -53,7 +53,7 @@ def test_numbers_have_an_rmse_with_its_unit_and_r2(
     explained: pd.DataFrame, numbers: Evidence
 ) -> None:
     first, second = selected.make(explained, numbers)
-    assert {"test RMSE [% of σ]", "test RMSE [own unit]", "R²"} <= set(first.header)
+    assert {"test RMSE [% of σ]", "RMSE [own unit]", "R²"} <= set(first.header)
     assert "test error [%]" not in first.header
     assert "σ is the standard deviation" in first.note
     assert "test error [%]" in second.header

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tl1bench import datasets, files, runtime
+from tl1bench import datasets, files, runtime, tasks
 from tl1bench.errors import ConfigError
 
 
 def predict(model: Path, table: Path, output: Path | None) -> None:
-    """Write a class and its probability for every row of `table`, as CSV.
+    """Write a class and its probability, or a number, for every row of `table`, as CSV.
 
     Parameters
     ----------
@@ -44,17 +45,36 @@ def predict(model: Path, table: Path, output: Path | None) -> None:
     fitted = datasets.Preprocessing.from_json(_json(stored, model))
     x, known = datasets.read_rows(table, fitted)
     (outputs,) = session.run(None, {session.get_inputs()[0].name: x})
-    shares = _probabilities(outputs)
-    chosen = np.array(fitted.classes)[shares.argmax(axis=1)]
-    found = pd.DataFrame({"predicted": chosen, "probability": shares.max(axis=1).round(4)})
-    text = found.to_csv(index=False, lineterminator="\n")
+    made = _classes(outputs, fitted) if fitted.target is None else _numbers(outputs, fitted.target)
+    text = pd.DataFrame(made).to_csv(index=False, lineterminator="\n")
     if output is None:
         sys.stdout.write(text)
     else:
         files.write_text(output, text)
     if known is not None:
-        wrong = 100 * float((known != chosen).mean())
-        sys.stderr.write(f"error on the {len(known)} labelled rows: {wrong:.2f} %\n")
+        said = _error(made["predicted"], known, fitted)
+        sys.stderr.write(f"error on the {len(known)} labelled rows: {said}\n")
+
+
+def _classes(
+    outputs: NDArray[np.float32], fitted: datasets.Preprocessing
+) -> dict[str, NDArray[Any]]:
+    shares = _probabilities(outputs)
+    chosen = np.array(fitted.classes)[shares.argmax(axis=1)]
+    return {"predicted": chosen, "probability": shares.max(axis=1).round(4)}
+
+
+def _numbers(outputs: NDArray[np.float32], target: tasks.Target) -> dict[str, NDArray[Any]]:
+    # What float32 holds of a number, and no digits that it does not.
+    return {"predicted": target.undo(outputs[:, 0]).astype(np.float32)}
+
+
+def _error(predicted: NDArray[Any], known: NDArray[Any], fitted: datasets.Preprocessing) -> str:
+    if fitted.target is None:
+        return f"{tasks.load().error_pct(predicted, known):.2f} %"
+    task, y = tasks.load("regression"), fitted.target.apply(known)
+    found = task.details(task.error_pct(fitted.target.apply(predicted), y), y, fitted.target)
+    return ", ".join(f"{task.columns[name]} {value:.4g}" for name, value in found.items())
 
 
 def _json(stored: str, model: Path) -> dict[str, object]:

@@ -104,6 +104,7 @@ def train(job: Job, tick: processes.Tick) -> None:
 
 
 def _walk(job: Job, kept: Path, tick: processes.Tick) -> Points:
+    import torch
     from safetensors.torch import load_file
 
     from tl1bench import training
@@ -128,7 +129,7 @@ def _walk(job: Job, kept: Path, tick: processes.Tick) -> Points:
         path_objects.method(job.method, settings, problem, job.config.methods_on(job.problem)),
         train_epoch=epochs,
         evaluate=evaluate,
-        example_inputs=(epochs.examples.first(4).batch(epochs.examples.y.new_tensor(range(4)))[0],),
+        example_inputs=(epochs.examples.batch(torch.arange(4, device=device))[0],),
         plan=path_objects.plan(problem, len(settings.lam)),
         anatomy=Anatomy.from_json(found["neurons"], model),
         seed=job.seed,

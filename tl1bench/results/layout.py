@@ -38,7 +38,8 @@ SELECTION = "selection.csv"
 EXPORT = "export"
 MODEL = "model.onnx"
 EXPORTED = "export.json"
-PREPROCESSING = "preprocessing.json"  # of a network trained on a table
+PREPROCESSING = "preprocessing.json"  # of a network trained on a table, here and in compact
+CARD = "card.json"  # what the network is, what it was trained on, how well it does
 MODELS = "models.csv"
 # reports/<profile>
 RUNS = "runs.csv"

@@ -29,7 +29,7 @@ class Regression(Task):
         "σ is the standard deviation of the training numbers: guessing their mean costs about "
         "100 %."
     )
-    columns: ClassVar[Mapping[str, str]] = {"test_rmse": "test RMSE [own unit]", "test_r2": "R²"}
+    columns: ClassVar[Mapping[str, str]] = {"test_rmse": "RMSE [own unit]", "test_r2": "R²"}
     decides: ClassVar[bool] = False
 
     def outputs(self, y: NDArray[Any]) -> int:

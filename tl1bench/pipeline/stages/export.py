@@ -13,20 +13,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tl1bench import files, results
 from tl1bench.errors import ExportError
-from tl1bench.pipeline import processes, provenance, store
-from tl1bench.results import layout
+from tl1bench.pipeline import cards, processes, provenance, store
+from tl1bench.results import Run, layout
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
     from tl1bench.config import Config, Problem
-    from tl1bench.datasets import Dataset, Preprocessing
+    from tl1bench.datasets import Dataset
     from tl1bench.training import Examples
 
 # Enough that reading the data costs little, few enough that no core waits long for the last job.
@@ -42,6 +42,7 @@ class _Model:
     digest: str
     full: bool
     memory: bool
+    card: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,11 @@ class _Job:
 
 
 def run(config: Config) -> None:
-    """Write `export/<problem>/{dense,masked}.onnx`, `<method>/<run>/…` and `models.csv`."""
+    """Write `export/<problem>/{dense,masked,<method>/<run>}/…` and `models.csv`.
+
+    That is the ONNX file of each network, its numbers and its model card, and how a table became
+    its inputs.
+    """
     with store.locked(f"{config.profile}-export"):
         code = provenance.code_digest(provenance.closure([Path(__file__)]))
         models = [m for problem in config.problems for m in _models(config, problem, code)]
@@ -86,27 +91,30 @@ def _models(config: Config, problem: str, code: dict[str, str]) -> list[_Model]:
     table = table[table["problem"] == problem]
     first = config.seeds[0]
     data = files.read_json(config.build / "data" / f"{config.problems[problem].dataset}.json")
-    network = config.problems[problem].network.model_dump(mode="json")
 
-    def described(name: str, source: Path, full: bool, memory: bool) -> _Model:
+    def described(name: str, run: Run, full: bool, memory: bool) -> _Model:
+        source = (train.parent if full else compact) / run.folder
         content = provenance.file_digest(source / (layout.WEIGHTS if full else layout.NETWORK))
-        digest = provenance.digest([code, data, network, content, full])
-        return _Model(problem, name, source, digest, full, memory)
+        found = {
+            **files.read_json(train.parent / run.folder / layout.RUN),
+            **files.read_json(compact / run.folder / layout.COMPACTION),
+        }
+        card = cards.of_run(config, run, found, full=full)
+        digest = provenance.digest([code, data, card, content, full])
+        return _Model(problem, name, source, digest, full, memory, card)
 
     models = []
     for name, method in (("dense", results.DENSE), ("masked", results.HERO)):
         chosen = table[(table["method"] == method) & table["selected"] & (table["seed"] == first)]
         for step in chosen["step"]:
-            models.append(
-                described(name, train / method / results.run_name(step, first), True, True)
-            )
+            models.append(described(name, Run(problem, method, int(step), first), True, True))
     wanted = table[["selected", *results.OBJECTIVES]].any(axis=1)
     wanted |= table["candidate"] & (table["seed"] == first)
     for row in table[wanted].to_dict("records"):
-        cell = f"{row['method']}/{results.run_name(row['step'], row['seed'])}"
+        run = Run(problem, row["method"], row["step"], row["seed"])
         # Two fresh processes a model: memory is read of one seed of each selected point.
         memory = bool(row["selected"] and row["seed"] == first)
-        models.append(described(cell, compact / problem / cell, False, memory))
+        models.append(described(run.model, run, False, memory))
     return models
 
 
@@ -119,10 +127,11 @@ def _export(job: _Job, tick: processes.Tick) -> None:
     training.prepare_process()
     problem = job.config.problems[job.problem]
     data, split = loading.split(job.config, problem)
+    recorded = files.read_json(job.config.build / "data" / f"{problem.dataset}.json")
     cpu = torch.device("cpu")
     test = training.Examples.of(split.x_test, split.y_test, data.scale, cpu, data.task)
     for count, model in enumerate(job.models, 1):
-        _write(model, _network(model, problem, data), test, data.preprocessing)
+        _write(model, _network(model, problem, data), test, data, recorded)
         tick(count / len(job.models))
 
 
@@ -140,7 +149,7 @@ def _network(model: _Model, problem: Problem, data: Dataset) -> Module:
 
 
 def _write(
-    model: _Model, network: Module, test: Examples, preprocessing: Preprocessing | None
+    model: _Model, network: Module, test: Examples, data: Dataset, recorded: dict[str, Any]
 ) -> None:
     """Export one network and prove the file equal on the whole test split."""
     import torch
@@ -154,8 +163,8 @@ def _write(
         draft.mkdir()
         path = draft / layout.MODEL
         carried = {}
-        if preprocessing is not None:
-            stored = preprocessing.to_json()
+        if data.preprocessing is not None:
+            stored = data.preprocessing.to_json()
             carried[datasets.METADATA] = json.dumps(stored, ensure_ascii=False)
             files.write_json(draft / layout.PREPROCESSING, stored)
         example = (test.batch(torch.arange(7))[0],)
@@ -169,13 +178,13 @@ def _write(
                 "as a bug."
             )
         content = path.read_bytes()
-        files.write_json(
-            draft / layout.EXPORTED,
-            {
-                "onnx_bytes": len(content),
-                "gzip_bytes": len(gzip.compress(content, mtime=0)),
-                "opset": report.opset,
-                "max_rel_difference": difference,
-                "changed_predictions": changed,
-            },
-        )
+        numbers = {
+            "onnx_bytes": len(content),
+            "gzip_bytes": len(gzip.compress(content, mtime=0)),
+            "opset": report.opset,
+            "max_rel_difference": difference,
+            "changed_predictions": changed,
+        }
+        files.write_json(draft / layout.EXPORTED, numbers)
+        card = cards.whole(model.card, data, recorded, {"name": layout.MODEL, **numbers})
+        files.write_json(draft / layout.CARD, card)
