@@ -124,12 +124,13 @@ def _walk(job: Job, kept: Path, tick: processes.Tick) -> Points:
     model.load_state_dict(load_file(folder / layout.BEGINNING))
     found = files.read_json(job.config.build / "sources" / "problems" / f"{job.problem}.json")
     epochs, evaluate = path_objects.loop(problem, data, split, device)
+    first = torch.arange(min(4, len(epochs.examples)), device=device)
     return Walk(
         model,
         path_objects.method(job.method, settings, problem, job.config.methods_on(job.problem)),
         train_epoch=epochs,
         evaluate=evaluate,
-        example_inputs=(epochs.examples.batch(torch.arange(4, device=device))[0],),
+        example_inputs=(epochs.examples.batch(first)[0],),
         plan=path_objects.plan(problem, len(settings.lam)),
         anatomy=Anatomy.from_json(found["neurons"], model),
         seed=job.seed,
