@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,24 @@ HERE = Path(__file__).parent
 def test_the_passes_hold_in_tritons_interpreter() -> None:
     pytest.importorskip("triton")
     run_interpreted(HERE / "interpreted.py")
+
+
+def test_the_passes_compile_for_a_card_with_wide_loads_and_rounded_roots(tmp_path: Path) -> None:
+    pytest.importorskip("triton")
+    plain = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, str(HERE / "compiled_for_a_card.py")],
+        capture_output=True, text=True, check=False,
+        env={**plain, "PYTHONPATH": str(ROOT), "TRITON_CACHE_DIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found) == 2 * 3 * 4
+    for one in found:
+        assert one["wide_loads"] > 0
+        assert one["narrow_loads"] <= 1  # the factor of a group
+        assert (one["rounded_roots"] > 0) == (one["constants"]["KIND"] == 1)
+        assert one["other_roots"] == 0
 
 
 def test_without_the_interpreter_no_pass_takes_a_tensor_of_the_cpu() -> None:
