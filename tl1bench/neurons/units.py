@@ -142,7 +142,7 @@ def _stays(state: Analysis, classes: Ints, named: set[str]) -> NDArray[np.bool_]
         slots = rule_of(node).slots(node, state)
         # Groups of a grouped convolution must stay equal, a computed weight cannot be sliced:
         # neither is a single unit's own decision.
-        fixed = any(slot.blocks > 1 for slot in slots)
+        fixed = any(slot.blocks > 1 or slot.fixed for slot in slots)
         for slot in slots:
             if fixed or state.traced.names.get(slot.tensor) not in named:
                 stays[classes[slot.ids]] = True

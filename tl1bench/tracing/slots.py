@@ -15,7 +15,8 @@ class Slot:
 
     `role` is "produced" (weights that make the channel) or "consumed" (weights that read it).
     `blocks` > 1 belongs to the input side of a grouped convolution: `ids` then run over all input
-    channels, and channel q·n+p is slice p of the q-th block of rows.
+    channels, and channel q·n+p is slice p of the q-th block of rows. `fixed`: a module of torch
+    notes the extent of this axis, so that only compaction changes it, never a cut in place.
     """
 
     tensor: fx.Node
@@ -23,3 +24,4 @@ class Slot:
     ids: Ints
     role: str
     blocks: int = 1
+    fixed: bool = False
