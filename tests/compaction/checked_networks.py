@@ -270,7 +270,7 @@ def _forms() -> list[Check]:
     return [
         Check("depthwise block", separable, (3, 6, 6), {"expand": 5, "depth": 5, "project": 4}),
         Check("uneven groups", groups, (3, 5, 5), {"a": 6, "g": 6, "b": 2}),
-        Check("groups behind groups", chain, (3, 4, 4), {"a": 8, "g": 8, "h": 8, "b": 2}),
+        Check("groups behind groups", chain, (3, 4, 4), {"a": 8, "g": 8, "h": 6, "b": 2}),
         Check("depthwise and another reader", two, (3, 4, 4),
               {"expand": 6, "depth": 6, "project": 2, "other": 2}),
         Check("one layer for two branches", pair(0), (4,), {"a": 6, "b": 6, "t": 3}),

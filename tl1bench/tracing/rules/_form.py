@@ -33,14 +33,49 @@ def goal(kept: Bools) -> int:
     return max(1, int(kept.sum(axis=1).max()))
 
 
-def equalise(in_ids: Ints, inside: Bools, out_ids: Ints, outside: Bools, groups: int) -> list[Ints]:
-    """Labels that bring every group with something left to the same number of channels."""
-    sides = [(in_ids.reshape(groups, -1), inside.reshape(groups, -1).copy()),
-             (out_ids.reshape(groups, -1), outside.reshape(groups, -1).copy())]  # fmt: skip
-    alive = sides[0][1].any(axis=1) | sides[1][1].any(axis=1)
+def groups_alive(inside: Bools, outside: Bools, groups: int, whole: bool) -> Bools:
+    """Mark the groups that are written: those with an output left; if `whole`, or an input.
+
+    Parameters
+    ----------
+    inside, outside
+        (channel,) which inputs and outputs stay.
+    groups
+        How many there are.
+    whole
+        Whether all inputs that stay must be read, as where several calls share the weights.
+
+    Returns
+    -------
+    ndarray
+        (group,).
+    """
+    marked = outside.reshape(groups, -1).any(axis=1)
+    if whole:
+        marked = marked | inside.reshape(groups, -1).any(axis=1)
+    return np.asarray(marked)
+
+
+def equalise(ids: Ints, kept: Bools, alive: Bools) -> list[Ints]:
+    """Return labels that bring every group that is alive to the same number of channels.
+
+    Parameters
+    ----------
+    ids
+        (channel,) labels of one side of a layer.
+    kept
+        (channel,) which stay so far.
+    alive
+        (group,) which groups are written.
+
+    Returns
+    -------
+    list of labels
+        One entry a group.
+    """
+    rows, names = kept.reshape(len(alive), -1)[alive], ids.reshape(len(alive), -1)[alive]
     added: list[Ints] = []
-    for ids, kept in sides:
-        for group in np.flatnonzero(alive):
-            spare = np.flatnonzero(~kept[group])[: goal(kept) - int(kept[group].sum())]
-            added.append(ids[group][spare])
+    for own, name in zip(rows, names, strict=True):
+        spare = np.flatnonzero(~own)[: goal(rows) - int(own.sum())]
+        added.append(name[spare])
     return added

@@ -8,7 +8,7 @@ from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
-from tl1bench.tracing.rules._form import choose_representative
+from tl1bench.tracing.rules._form import choose_representative, groups_alive
 from tl1bench.tracing.site import Site
 from tl1bench.tracing.sliced import Gather, SlicedLayer, live_columns
 from tl1bench.tracing.writer import Emitter
@@ -33,12 +33,12 @@ def slice_layer(node: fx.Node, site: Site, out: Emitter) -> SlicedLayer:
         live = int((read & source.live).sum())
     if folding and not site.shared:
         weight, bias = _fold(site, source, result, inside, weight, bias)
-    picked, groups = _slice(site, weight, inside, outside)
-    chosen = None
-    if folding and site.groups == 1 and site.axis > 0 and not site.shared:
-        chosen = _gathered(node, site, picked, gather)
-        if chosen is not None:
-            picked = picked[:, :, torch.from_numpy(chosen)]
+    picked, groups, chosen = _slice(site, weight, inside, outside)
+    if folding and len(picked) == 1 and site.axis > 0 and not site.shared:
+        read = _gathered(node, site, picked, gather)
+        if read is not None:
+            picked = picked[:, :, torch.from_numpy(read)]
+            chosen = read if chosen is None else chosen[read]
     if bias is not None and not outside.all():
         bias = bias[torch.from_numpy(np.flatnonzero(outside))]
     if bias is not None and site.bias is None and not bool(bias.any()):
@@ -91,29 +91,45 @@ def groups_left(site: Site, groups: Ints) -> int:  # noqa: ARG001
     return len(groups)
 
 
-def _slice(site: Site, weight: Tensor, inside: Bools, outside: Bools) -> tuple[Tensor, int]:
-    """Return (groups left, rows, columns, positions): every group left has equally many."""
+def _slice(
+    site: Site, weight: Tensor, inside: Bools, outside: Bools
+) -> tuple[Tensor, int, Ints | None]:
+    """Return (groups left, rows, columns, positions): every group left has equally many.
+
+    Beside it how many groups there are, and which of the inputs they read, None for all.
+    """
     if inside.all() and outside.all():
-        return weight, site.groups
+        return weight, site.groups, None
     ins, outs = inside.reshape(site.groups, -1), outside.reshape(site.groups, -1)
-    groups = np.flatnonzero(ins.any(axis=1) | outs.any(axis=1))
+    alive = groups_alive(inside, outside, site.groups, site.shared or site.depthwise)
+    groups = np.flatnonzero(alive)
+    if site.depthwise:
+        return weight[torch.from_numpy(groups)], groups_left(site, groups), None
     blocks = [
         weight[g][torch.from_numpy(outs[g])][:, torch.from_numpy(ins[g])] for g in groups.tolist()
     ]
-    if site.depthwise:
-        return weight[torch.from_numpy(groups)], groups_left(site, groups)
-    return torch.stack(blocks), groups_left(site, groups)
+    read = np.repeat(alive, ins.shape[1])[inside]
+    chosen = None if read.all() else np.flatnonzero(read)
+    return torch.stack(blocks), groups_left(site, groups), chosen
 
 
 def _gathered(node: fx.Node, site: Site, weight: Tensor, gather: Gather) -> Ints | None:
-    if gather is None or (site.convolution and not isinstance(gather, frozenset)):
-        return None
+    """Return the inputs to pick: the live ones, or neighbours with all of them; None for all."""
     live = live_columns(weight)
-    dead = 1 - live.mean()
-    if not dead or (node.name not in gather if isinstance(gather, frozenset) else dead < gather):
+    if live.all():
         return None
     live[0] |= not live.any()
-    return np.flatnonzero(live)
+    chosen = np.flatnonzero(live)
+    if _by_index(node, site, float(live.mean()), gather):
+        return chosen
+    whole = np.arange(chosen[0], chosen[-1] + 1)
+    return None if len(whole) == len(live) else whole
+
+
+def _by_index(node: fx.Node, site: Site, share: float, gather: Gather) -> bool:
+    if isinstance(gather, frozenset):
+        return node.name in gather
+    return gather is not None and not site.convolution and 1 - share >= gather
 
 
 def _stored(site: Site, weight: Tensor, state: Analysis) -> Tensor:

@@ -12,7 +12,7 @@ from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints, Known, flow
 from tl1bench.tracing.rules._base import Rule
-from tl1bench.tracing.rules._form import choose_representative, equalise
+from tl1bench.tracing.rules._form import choose_representative, equalise, groups_alive
 from tl1bench.tracing.rules._weights import slice_layer
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.site import PRODUCTS, Site, normal_form
@@ -111,7 +111,8 @@ class Affine(Rule):
         if self.is_without_inputs(inside):
             wanted.append((source.ids[:1], f"last input of {name}"))
         if self.needs_equal_groups(site):
-            equal = equalise(source.ids, inside, result.ids, outside, site.groups)
+            alive = groups_alive(inside, outside, site.groups, site.shared)
+            equal = equalise(source.ids, inside, alive) + equalise(result.ids, outside, alive)
             wanted += [(ids, f"equal groups of {name}") for ids in equal]
         return wanted
 
@@ -172,16 +173,26 @@ class Affine(Rule):
         left = slice_layer(node, site, out)
         out.layers[node] = left
         if left.gather is not None:
-            index = out.index(node, left.gather)
-            source = out.graph.call_function(
-                torch.ops.aten.index_select.default, (source, site.axis, index)
-            )
+            source = self._picked(node, site, source, left.gather, out)
         weight = out.tensor(site.matrix, left.weight)
         bias = None
         if left.bias is not None:
             bias = (out.bias(site.matrix, left.bias) if site.bias is None
                     else out.tensor(site.bias, left.bias))  # fmt: skip
         return self._written(node, out, source, weight, bias, left.groups)
+
+    @staticmethod
+    def _picked(node: fx.Node, site: Site, source: fx.Node, chosen: Ints, out: Emitter) -> fx.Node:
+        """Write the inputs that are read: neighbours as a slice, groups as slices side by side."""
+        ops, write = torch.ops.aten, out.graph.call_function
+        runs = np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1)
+        if len(runs) > 1 and site.groups == 1:
+            return write(ops.index_select.default, (source, site.axis, out.index(node, chosen)))
+        parts = [
+            write(ops.slice.Tensor, (source, site.axis, int(run[0]), int(run[-1]) + 1))
+            for run in runs
+        ]
+        return parts[0] if len(parts) == 1 else write(ops.cat.default, (parts, site.axis))
 
     def _written(
         self,
