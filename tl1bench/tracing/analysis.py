@@ -33,6 +33,7 @@ class Analysis:
         self.channels = Channels()
         self.flows: dict[fx.Node, Flow] = {}
         self.tables: dict[fx.Node, Table] = {}
+        self.inner: list[Known] = []
         self.written: set[fx.Node] = set()
         self.made: set[fx.Node] = set()
         self.opaque: list[fx.Node] = []
@@ -185,6 +186,7 @@ class Analysis:
         """Yield what is known of every value, in every way in which it is read."""
         yield from self.flows.values()
         yield from self.tables.values()
+        yield from self.inner
         for views in self._condensed.values():
             yield from (view.flow for view in views.values())
 

@@ -11,6 +11,7 @@ from torch.export.graph_signature import InputKind
 from tl1bench.errors import CompactionError
 from tl1bench.tracing import arguments, storing
 from tl1bench.tracing.graph import Traced, fold, op_name
+from tl1bench.tracing.unstacking import unstack
 
 
 def read(program: torch.export.ExportedProgram) -> Traced:
@@ -22,6 +23,7 @@ def read(program: torch.export.ExportedProgram) -> Traced:
         The program needs what cannot be kept, or draws random numbers.
     """
     stored = _stored(program)
+    unstack(program.graph)
     labels: dict[fx.Node, str] = {}
     static: dict[fx.Node, Tensor] = {}
     inputs, parameters = list[fx.Node](), set[fx.Node]()

@@ -26,9 +26,11 @@ class Opaque(Rule):
         self.pin_operands(node, state, reason)
         if op_name(node) != "getitem":
             state.opaque.append(node)
-        if not isinstance(value, torch.Tensor) or value.dim() < 2:
+        if not isinstance(value, torch.Tensor):
             return None
-        return state.free(node, 1, reason)
+        # Samples may lie along any axis; channels never do.
+        fixed = [d for d in range(1, value.dim()) if isinstance(value.shape[d], int)]
+        return state.free(node, fixed[0], reason) if fixed else None
 
     def made(self, node: fx.Node, state: Analysis) -> Known:
         """Give what no input reaches, such as a mask, one channel that stays."""

@@ -82,7 +82,8 @@ class Taking(Rule):
         if taken is None or taken.operand not in state.tables or taken.chain.free:
             return []
         source = state.tables[taken.operand]
-        if not any(f.channel for f in source.axes[taken.dim]):
+        own = [f for f in source.axes[taken.dim] if f.channel]
+        if not own or levels(source.axes).index(own[0]) == 0:  # whole rows
             return []
         wanted = product(keep[source.ids]) & ~keep[source.ids]
         return [(source.ids[wanted], f"equal rows of {op_name(node)}")]

@@ -15,6 +15,7 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Known, flow
 from tl1bench.tracing.graph import concrete, op_name
 from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._several import Several
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.rules.parts import TAKING
 from tl1bench.tracing.writer import Emitter
@@ -115,14 +116,17 @@ class Pieces(Rule):
 
 
 class Item(Rule):
-    """`getitem`: a piece of a split, the result of a BatchNorm, or part of something opaque."""
+    """`getitem`: a piece of a split, a result of a call of several, or part of something opaque."""
 
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
-        """Find out which of the three it is; nothing flows out of one that nobody reads."""
+        """Find out which of them it is; nothing flows out of one that nobody reads."""
         owner = node.args[0]
         assert isinstance(owner, fx.Node)
         if not node.users:
             return None
+        several = state.plan(owner, Several)
+        if several is not None:
+            return several.known[int(node.args[1])]  # type: ignore[arg-type]
         if owner in state.flows and node.args[1] == 0:
             return state.flows[owner]
         if owner in state.opaque or op_name(owner) not in (*SPLITS, "unbind"):
@@ -142,7 +146,10 @@ class Item(Rule):
         return PART.more(node, state, keep)
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
-        """As the piece, or as it stands."""
+        """As the piece, as its owner says, or as it stands."""
+        several = out.state.plan(arguments.node_of(node.args[0]), Several)
+        if several is not None:
+            return several.write(node, int(node.args[1]), out)  # type: ignore[arg-type]
         return PART.emit(node, out)
 
 

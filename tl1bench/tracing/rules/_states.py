@@ -1,0 +1,135 @@
+"""What a recurrent layer starts from: zeros, or a value whose channels are its units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Bools, Ints, Known, Table
+from tl1bench.tracing.graph import is_batch, op_name
+from tl1bench.tracing.writer import Emitter
+
+_ZEROS = ("zeros", "new_zeros", "zeros_like")
+_MOVED = (
+    "expand", "view", "reshape", "slice", "select", "contiguous", "clone", "unsqueeze", "squeeze",
+    "transpose", "permute", "repeat", "to", "_to_copy", "detach", "alias",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The states (direction, sample, unit) before the first step.
+
+    `known` are their channels: None where they are all zero, tied to the units unless they stay
+    whatever happens.
+    """
+
+    node: fx.Node
+    known: Known | None
+
+    @classmethod
+    def of(cls, node: fx.Node, ids: Ints, state: Analysis) -> Start:
+        """Read where the states come from; channels that can leave are tied to the units `ids`.
+
+        Parameters
+        ----------
+        node
+            The states.
+        ids
+            (direction, unit) labels.
+        state
+            The passes over the network.
+
+        Returns
+        -------
+        Start
+            The states.
+        """
+        if is_zero(node, state):
+            return cls(node, None)
+        several = state.tables.get(node)
+        if several is not None and _lies(several) == (True, False, True):
+            whole = state.table(node)
+            assert whole is not None
+            known: Known = whole
+        else:
+            known = state.along(node, 2)
+        if not state.channels.all_forced(known.ids.reshape(-1)):
+            wide = np.broadcast_to(known.ids, ids.shape)
+            state.channels.tie(wide.reshape(-1), ids.reshape(-1))
+        return cls(node, known)
+
+    def zero(self, count: int) -> Bools:
+        """Return which states of which direction are zero: (direction, unit), or (1, unit)."""
+        if self.known is None:
+            return np.ones((1, count), dtype=bool)
+        return np.asarray((self.known.const == 0).reshape(-1, count))
+
+    def use(self, mask: Bools) -> None:
+        """Mark the states of these (direction, unit) as used."""
+        if self.known is not None:
+            self.known.use(mask if self.known.ids.ndim == 2 else np.asarray(mask.any(axis=0)))
+
+    def write(self, source: fx.Node, axis: int, left: Bools, like: Tensor, out: Emitter) -> fx.Node:
+        """Write the states of the units that are left.
+
+        Parameters
+        ----------
+        source
+            The input of the layer, in the new graph.
+        axis
+            Along which its samples lie.
+        left
+            (direction, unit) which units are left.
+        like
+            A weight: of the type and on the device that states have.
+        out
+            The ledger that is written.
+
+        Returns
+        -------
+        Node
+            In the new graph.
+        """
+        aten, rows = torch.ops.aten, np.flatnonzero(left.any(axis=1)).tolist()
+        if self.known is None:
+            samples = self.node.meta["val"].shape[1]
+            batch = out.batch() if is_batch(samples) else out.graph.call_function(
+                aten.sym_size.int, (source, axis))  # fmt: skip
+            sizes: Any = [len(rows), batch, int(left[rows[0]].sum())]
+            return out.graph.call_function(
+                aten.zeros.default, (sizes,), {"dtype": like.dtype, "device": like.device}
+            )
+        whole: fx.Node = out.argument(self.node)
+        has = np.broadcast_to(out.keep[self.known.ids], left.shape)
+        if np.array_equal(has, left):
+            return whole
+        parts = []
+        for row in rows:
+            part = whole
+            if len(left) > 1:
+                part = out.graph.call_function(aten.slice.Tensor, (whole, 0, row, row + 1))
+            parts.append(out.select(self.node, part, 2, (np.cumsum(has[row]) - 1)[left[row]]))
+        if len(parts) == 1:
+            return parts[0]
+        return out.graph.call_function(aten.cat.default, (parts, 0))
+
+
+def is_zero(node: fx.Node, state: Analysis) -> bool:
+    """Whether all numbers of a value are zero, whatever its sizes are."""
+    tensor = state.tensor(node)
+    if tensor is not None:
+        return not bool(tensor.any())
+    if op_name(node) in _MOVED and isinstance(node.args[0], fx.Node):
+        return is_zero(node.args[0], state)
+    return op_name(node) in _ZEROS
+
+
+def _lies(known: Table) -> tuple[bool, ...]:
+    """Return along which axes channels lie, and nothing else."""
+    return tuple(len(axis) == 1 and axis[0].channel for axis in known.axes)

@@ -1,0 +1,239 @@
+"""LSTM, GRU and RNN layers, one or both directions, with projections."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.arguments import complete
+from tl1bench.tracing.channels import Bools, Floats, Ints, Known, flow, table
+from tl1bench.tracing.factors import BATCH, Factor
+from tl1bench.tracing.graph import concrete
+from tl1bench.tracing.regular import missing
+from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._recurrence import GATES, Cells, Direction, cells, directions
+from tl1bench.tracing.rules._recurrent_layer import Layer
+from tl1bench.tracing.rules._recurrent_weights import left_of
+from tl1bench.tracing.rules._states import Start
+from tl1bench.tracing.rules.opaque import OPAQUE
+from tl1bench.tracing.slots import Slot
+from tl1bench.tracing.writer import Emitter
+
+
+class Recurrent(Rule):
+    """A unit is its rows in all gates, its column behind the state, and its place in the states.
+
+    It leaves where neither a reader outside nor a unit that is needed reads it, or where its state
+    stays at zero: it starts there, and nothing but zero enters it.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
+        """Start channels for the units; constant are those at rest."""
+        layer = self.read(node, state)
+        if layer is None:
+            return OPAQUE.forward(node, state)
+        state.note(node, layer)
+        state.inner += layer.inner
+        source = state.along(layer.source, 2)
+        for way, units, outputs in zip(layer.ways, layer.units, layer.outputs, strict=True):
+            state.share(way.ih, "in", source.ids)
+            for weight in (way.ih, way.hh, way.bias_ih, way.bias_hh):
+                if weight is not None:
+                    state.share(weight, "out", units)
+            state.share(way.hh, "in", outputs)
+            if way.hr is not None:
+                state.share(way.hr, "in", units)
+                state.share(way.hr, "out", outputs)
+        first = layer.known[0]
+        assert first is not None
+        return first
+
+    def read(self, node: fx.Node, state: Analysis) -> Layer | None:
+        """Return the layer that a call runs; None where its weights depend on the input.
+
+        Parameters
+        ----------
+        node
+            The call.
+        state
+            The passes over the network.
+
+        Returns
+        -------
+        Layer or None
+            None as well for packed sequences and for dropout.
+        """
+        read = complete(node)
+        if "batch_first" not in read or read["num_layers"] != 1 or read["train"]:
+            return None
+        source, starts = read["input"], read["hx"]
+        starts = list(starts) if isinstance(starts, (list, tuple)) else [starts]
+        if state.tensor(source) is not None or source.meta["val"].dim() != 3:
+            return None
+        if any(state.tensor(w) is None for w in read["params"]):
+            return None
+        if any(not isinstance(s, fx.Node) or state.tensor(s) is not None for s in starts):
+            return None
+        both = 1 + bool(read["bidirectional"])
+        ways = directions(read["params"], read["has_biases"], both)
+        units, outputs = self.labels(ways, state)
+        begins = tuple(
+            Start.of(s, ids, state) for s, ids in zip(starts, (outputs, units), strict=False)
+        )
+        shared = any(state.shared(w) for w in read["params"])
+        shared = shared or len(set(read["params"])) < len(read["params"])
+        folds = bool(read["has_biases"]) and not shared
+        zero = [s.zero(ids.shape[1]) for s, ids in zip(begins, (outputs, units), strict=False)]
+        flowing = state.along(source, 2)
+        found = tuple(
+            cells(self.kind, way, flowing, (zero[0][min(d, len(zero[0]) - 1)],
+                  zero[-1][min(d, len(zero[-1]) - 1)]), state, folds)
+            for d, way in enumerate(ways)
+        )  # fmt: skip
+        return Layer(
+            known=_results(node, found, units, outputs),
+            source=source,
+            time=1 if read["batch_first"] else 0,
+            ways=ways,
+            cells=found,
+            starts=begins,
+            units=units,
+            outputs=outputs,
+            inner=(_inner(units, [c.rest for c in found]),
+                   _inner(outputs, [c.silent for c in found])),
+            folds=folds,
+            shared=shared,
+        )  # fmt: skip
+
+    def labels(self, ways: tuple[Direction, ...], state: Analysis) -> tuple[Ints, Ints]:
+        """Return new labels of units and of outputs: the same where nothing is projected."""
+        rows, columns = (state.traced.static[n].shape[0 if n is ways[0].ih else 1]
+                         for n in (ways[0].ih, ways[0].hh))  # fmt: skip
+        units = state.channels.fresh(len(ways) * (rows // GATES[self.kind])).reshape(len(ways), -1)
+        if ways[0].hr is None:
+            return units, units
+        return units, state.channels.fresh(len(ways) * columns).reshape(len(ways), -1)
+
+    def backward(self, node: fx.Node, state: Analysis) -> None:
+        """Use what needed units read, of the input, of the states and of each other."""
+        layer = state.plan(node, Layer)
+        if layer is None:
+            return
+        source, ways = state.along(layer.source, 2), len(layer.ways)
+        wanted = [
+            (known.used if layer.shared else known.needed).reshape(ways, -1)
+            for known in layer.known
+            if known is not None
+        ]
+        for d, found in enumerate(layer.cells):
+            memory = wanted[2][d] if len(wanted) > 2 else np.zeros(len(layer.units[d]), bool)
+            outputs, units = found.closure(wanted[0][d] | wanted[1][d], memory)
+            layer.inner[0].used[d] |= units
+            layer.inner[1].used[d] |= outputs
+            source.use(np.asarray((found.ih & units[:, None]).any(axis=(0, 1))))
+        for start, inner in zip(layer.starts, layer.inner[::-1], strict=False):
+            start.use(inner.used)
+
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
+        """Keep an input, a unit and an output of each direction left, and as many of each."""
+        layer = state.plan(node, Layer)
+        if layer is None:
+            return []
+        units, outputs = keep[layer.units], keep[layer.outputs]
+        alive = units.any(axis=1) | outputs.any(axis=1)
+        if not alive.any():
+            return []
+        source, name = state.along(layer.source, 2), state.label(layer.ways[0].ih)
+        wanted = [(missing(ids, kept), f"equal directions of {name}")
+                  for ids, kept in ((layer.units, units), (layer.outputs, outputs))]  # fmt: skip
+        exact = source.used & ~source.live & (source.const != 0) & (not layer.folds)
+        wanted.append((source.ids[exact], f"constant that {name} cannot fold"))
+        if not keep[source.ids].any():
+            wanted.append((source.ids[:1], f"last input of {name}"))
+        for d in np.flatnonzero(alive):
+            if not outputs[d].any():
+                wanted.append((layer.outputs[d, :1], f"last output of {name}"))
+            # torch tells a layer with a projection by its having fewer outputs than units.
+            least = 1 if layer.units is layer.outputs else 1 + max(1, int(outputs[d].sum()))
+            spare = np.flatnonzero(~units[d])[: max(0, least - int(units[d].sum()))]
+            wanted.append((layer.units[d, spare], f"form of {name}"))
+        return wanted
+
+    def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
+        """Rows of all gates make a unit; columns behind the input and the state read."""
+        layer = state.plan(node, Layer)
+        if layer is None:
+            return []
+        found, source = [], state.along(layer.source, 2)
+        for way, units, outputs in zip(layer.ways, layer.units, layer.outputs, strict=True):
+            rows = np.tile(units, GATES[self.kind])
+            for weight in (way.ih, way.hh, way.bias_ih, way.bias_hh):
+                if weight is not None:
+                    found.append(Slot(weight, 0, rows, "produced", fixed=True))
+            found.append(Slot(way.ih, 1, source.ids, "consumed", fixed=True))
+            found.append(Slot(way.hh, 1, outputs, "consumed", fixed=True))
+            if way.hr is not None:
+                found.append(Slot(way.hr, 0, outputs, "produced", fixed=True))
+                found.append(Slot(way.hr, 1, units, "consumed", fixed=True))
+        return found
+
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Write the call with what is left of its weights and states."""
+        layer = out.state.plan(node, Layer)
+        if layer is None:
+            return out.copy(node)
+        source = out.value(layer.source)
+        kept = [out.keep[ids] for ids in (layer.outputs, layer.units)]
+        if source is None or not kept[0].any():
+            return None
+        like = out.state.tensor(layer.ways[0].ih)
+        assert isinstance(like, Tensor)
+        starts = [
+            start.write(source, 1 - layer.time, left, like, out)
+            for start, left in zip(layer.starts, kept, strict=False)
+        ]
+        if layer.is_turned(out.keep):
+            source = out.graph.call_function(torch.ops.aten.flip.default, (source, [layer.time]))
+        params = left_of(layer, out)
+        ways = int(kept[0].any(axis=1).sum())
+        first = starts if self.kind == "lstm" else starts[0]
+        given = complete(node)
+        return out.write(
+            node.target, node,
+            (source, first, params, given["has_biases"], 1, 0.0, False, ways > 1,
+             given["batch_first"]),
+        )  # fmt: skip
+
+
+def _results(
+    node: fx.Node, found: tuple[Cells, ...], units: Ints, outputs: Ints
+) -> tuple[Known | None, ...]:
+    """Return what is known of the outputs and of the last states (direction, sample, unit)."""
+    results = node.meta["val"]
+    samples = concrete(results[1].shape[1], BATCH)
+    const = np.stack([c.const for c in found])
+    rest = np.where(np.stack([c.rest for c in found]), 0.0, np.nan)
+    last = [(outputs, const), (units, rest)][: len(results) - 1]
+    states = (_state(ids, values, samples) for ids, values in last)
+    return (flow(2, outputs.reshape(-1), const.reshape(-1)), *states)
+
+
+def _state(ids: Ints, const: Floats, samples: int) -> Known:
+    if len(ids) == 1:
+        return flow(2, ids[0], const[0])
+    lead, unit = (Factor(n, True, (k,)) for n, k in zip(ids.shape, (0, 2), strict=True))
+    middle = (Factor(samples, False, (1,)),) if samples != 1 else ()
+    return table(((lead,), middle, (unit,)), ids, const)
+
+
+def _inner(ids: Ints, silent: list[Bools]) -> Known:
+    const = np.where(np.stack(silent), 0.0, np.nan)
+    return Known(ids, const, np.zeros(ids.shape, dtype=bool))
+
+
+OPS: dict[str, Rule] = {kind: Recurrent(kind) for kind in GATES}

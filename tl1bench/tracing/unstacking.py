@@ -1,0 +1,100 @@
+"""Recurrent layers on top of each other as one call a layer, before anything is analysed.
+
+A call of torch runs several layers of equal width; what is left of them need not be equally wide.
+In eval mode nothing lies between two layers, so that the calls one after another are the same.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import fx
+
+from tl1bench.tracing.arguments import complete
+from tl1bench.tracing.graph import op_name
+
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+
+
+def unstack(graph: fx.Graph) -> None:
+    """Rewrite every call of several recurrent layers (in place)."""
+    for node in list(graph.nodes):
+        target = node.target
+        if not isinstance(target, torch._ops.OpOverload) or op_name(node) not in RECURRENT:
+            continue
+        read = complete(node)
+        mute = not (read.get("train") and read.get("dropout"))
+        if target._overloadname == "input" and read["num_layers"] > 1 and mute:
+            _unstack(node, read, graph)
+            # States that nobody reads would tie the layers to each other.
+            graph.eliminate_dead_code()
+
+
+def _unstack(node: fx.Node, read: dict[str, Any], graph: fx.Graph) -> None:
+    several = isinstance(read["hx"], (list, tuple))
+    states, params = read["hx"] if several else [read["hx"]], read["params"]
+    layers, both = read["num_layers"], 1 + bool(read["bidirectional"])
+    each = len(params) // layers
+    value, finals = read["input"], list[list[fx.Node]]()
+    with graph.inserting_before(node):
+        for layer in range(layers):
+            own = [_rows(graph, s, layer * both, (layer + 1) * both) for s in states]
+            weights = list(params[layer * each : (layer + 1) * each])
+            call = _call(
+                graph, node.target,
+                (value, own if several else own[0], weights, read["has_biases"], 1, 0.0,
+                 read["train"], read["bidirectional"], read["batch_first"]),
+            )  # fmt: skip
+            value, *last = (_item(graph, call, place) for place in range(1 + len(states)))
+            finals.append(last)
+        for item in list(node.users):
+            place = item.args[1]
+            assert isinstance(place, int)
+            if place == 0:
+                item.replace_all_uses_with(value)
+            else:
+                _put(graph, item, [last[place - 1] for last in finals], both)
+            graph.erase_node(item)
+    graph.erase_node(node)
+
+
+def _put(graph: fx.Graph, item: fx.Node, finals: Sequence[fx.Node], both: int) -> None:
+    """Put the last states of single layers in the place of those of all layers."""
+    for user in list(item.users):
+        if user.target is torch.ops.aten.select.int and user.args[1] == 0:
+            index = int(user.args[2]) % (both * len(finals))  # type: ignore[arg-type]
+            user.args = (finals[index // both], 0, index % both)
+    if item.users:
+        whole = _call(graph, torch.ops.aten.cat.default, (list(finals), 0))
+        item.replace_all_uses_with(whole)
+
+
+def _rows(graph: fx.Graph, state: fx.Node, start: int, stop: int) -> fx.Node:
+    """Return the first states of one layer."""
+    if state.target is torch.ops.aten.zeros.default:
+        sizes = [stop - start, *state.args[0][1:]]  # type: ignore[index, misc]
+        return _call(graph, state.target, (sizes,), dict(state.kwargs))
+    return _call(graph, torch.ops.aten.slice.Tensor, (state, 0, start, stop))
+
+
+def _item(graph: fx.Graph, call: fx.Node, place: int) -> fx.Node:
+    found = graph.call_function(operator.getitem, (call, place))
+    found.meta["val"] = call.meta["val"][place]
+    return found
+
+
+def _call(
+    graph: fx.Graph, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+) -> fx.Node:
+    """Write a call, with the example value that the analysis reads sizes from."""
+    call = graph.call_function(target, args, kwargs or {})
+    given, named = fx.node.map_arg((args, kwargs or {}), lambda n: n.meta["val"])
+    examples = (n.meta.get("val") for n in graph.nodes)
+    mode = next((v.fake_mode for v in examples if hasattr(v, "fake_mode")), nullcontext())
+    with mode:
+        call.meta["val"] = target(*given, **named)
+    return call
