@@ -112,9 +112,9 @@ PINNED = {
         IMAGE, {"amax", "expand"}),
     "one channel": (between(lambda y: y[:, 2:3].relu() + y.cumsum(1)), ROW, {"cumsum"}),
     "condition": (between(lambda y: torch.where(y > 0, y, 0.1)), ROW, {"gt"}),
-    "recurrence": (
-        lambda: Lambda(lambda s, x: s.b(s.r(x)[0]), r=nn.LSTM(3, 8, batch_first=True),
-                       b=nn.Linear(8, 2)), (5, 3), {"lstm"}),
+    "recurrent cell": (
+        lambda: Lambda(lambda s, x: s.b(s.r(x)), r=nn.GRUCell(3, 8), b=nn.Linear(8, 2)),
+        (3,), {"gru_cell"}),
 }  # fmt: skip
 
 

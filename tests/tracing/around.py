@@ -26,9 +26,15 @@ GUESSES: dict[str, tuple[Any, ...]] = {
     "number": (0.5,),
     "bool": (False, True),
 }  # fmt: skip
-# What an argument's name says of it: rows of a known matrix, and where each bag of them starts.
+# What an argument's name says of it: rows of a known matrix, where each bag of them starts, states.
 NAMED: dict[str, tuple[Any, ...]] = {
     "indices": ("codes", "listed"), "index": ("codes",), "offsets": ("starts",),
+}  # fmt: skip
+# A wrong number of weights is no error of torch here but the end of the process.
+RECURRENT: dict[str, tuple[Any, ...]] = {
+    "params": ("gates4", "gates3", "gates1"), "hx": ("states", "state"), "has_biases": (True,),
+    "num_layers": (1,), "dropout": (0.0,), "train": (False,), "bidirectional": (False,),
+    "batch_first": (True,),
 }  # fmt: skip
 TRIES = 200
 NO_MATTER = ("dtype", "layout", "device", "memory_format", "pin_memory", "non_blocking", "copy")
@@ -47,7 +53,7 @@ class Call:
         codes = (live.flatten(1)[:, 2].abs() * 100).long() % WIDTH
         known = {
             "live": live, "other": other, "both": [live, other], "codes": codes, "listed": [codes],
-            "starts": torch.arange(live.shape[0]), **weights,
+            "starts": torch.arange(live.shape[0]), **weights, **_layers(live.shape[0], weights),
         }  # fmt: skip
         given = {
             name: known[value] if isinstance(value, str) else value
@@ -89,10 +95,11 @@ def _layer(ndim: int, inputs: int, outputs: int) -> nn.Module:
 
 
 def _weights() -> dict[str, Tensor]:
-    """A number a channel, a matrix, filters over one to three dimensions."""
+    """A number a channel, a matrix, filters over one to three dimensions, gates of units."""
     draw = torch.Generator().manual_seed(0)
     shapes = {"vector": (WIDTH,), "matrix": (WIDTH, WIDTH)}
     shapes |= {f"filters{n}": (WIDTH, WIDTH, *[1] * n) for n in (1, 2, 3)}
+    shapes |= {"entering": (4 * WIDTH, 6), "again": (4 * WIDTH, WIDTH), "biases": (4 * WIDTH,)}
     return {name: torch.rand(shape, generator=draw) + 0.5 for name, shape in shapes.items()}
 
 
@@ -126,7 +133,8 @@ def _running(target: Any, shape: tuple[int, ...]) -> Iterator[Call]:
     for chosen in (needed, list(arguments)):
         looks_up = any(name in NAMED and "Tensor" in str(arguments[name].type) for name in chosen)
         choices = [
-            _guesses(arguments[name], name == next(iter(arguments)), looks_up) for name in chosen
+            _guesses(arguments[name], name == next(iter(arguments)), looks_up, "hx" in chosen)
+            for name in chosen
         ]
         for values in itertools.islice(itertools.product(*choices), TRIES):
             given = zip(chosen, values, strict=True)
@@ -135,7 +143,17 @@ def _running(target: Any, shape: tuple[int, ...]) -> Iterator[Call]:
                 yield call
 
 
-def _guesses(argument: Any, first: bool, looks_up: bool) -> list[Any]:
+def _layers(count: int, weights: dict[str, Tensor]) -> dict[str, Any]:
+    """Weights of recurrent layers with so many gates, and the zeros that they start from."""
+    names, start = ("entering", "again", "biases", "biases"), weights["again"].new_zeros
+    found: dict[str, Any] = {
+        f"gates{n}": [weights[name][: n * WIDTH] for name in names] for n in (1, 3, 4)
+    }
+    state = start(1, count, WIDTH)
+    return {**found, "state": state, "states": [state, state]}
+
+
+def _guesses(argument: Any, first: bool, looks_up: bool, runs_on: bool) -> list[Any]:
     """Return values worth a try; `...` leaves it to the call."""
     kind, optional = str(argument.type), str(argument.type).startswith("Optional[")
     kind = kind.removeprefix("Optional[").removesuffix("]") if optional else kind
@@ -147,6 +165,7 @@ def _guesses(argument: Any, first: bool, looks_up: bool) -> list[Any]:
     # Types of numbers, devices and layouts of memory say nothing about channels.
     guesses = () if argument.name in NO_MATTER else GUESSES.get(kind, ())
     guesses = NAMED.get(argument.name, guesses) if looks_up else guesses
+    guesses = RECURRENT.get(argument.name, guesses) if runs_on else guesses
     return [*default, *guesses, *([None] if optional and not default else [])]
 
 

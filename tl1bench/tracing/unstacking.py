@@ -27,11 +27,17 @@ def unstack(graph: fx.Graph) -> None:
         if not isinstance(target, torch._ops.OpOverload) or op_name(node) not in RECURRENT:
             continue
         read = complete(node)
-        mute = not (read.get("train") and read.get("dropout"))
-        if target._overloadname == "input" and read["num_layers"] > 1 and mute:
+        if target._overloadname == "input" and read["num_layers"] > 1 and _is_plain(read):
             _unstack(node, read, graph)
             # States that nobody reads would tie the layers to each other.
             graph.eliminate_dead_code()
+
+
+def _is_plain(read: dict[str, Any]) -> bool:
+    """Whether nothing lies between two layers, and there are as many weights as these need."""
+    each, rest = divmod(len(read["params"]), read["num_layers"] * (1 + read["bidirectional"]))
+    usual = 4 if read["has_biases"] else 2
+    return not (rest or (read["train"] and read["dropout"])) and each in (usual, usual + 1)
 
 
 def _unstack(node: fx.Node, read: dict[str, Any], graph: fx.Graph) -> None:
