@@ -4,8 +4,12 @@ import json
 from dataclasses import asdict
 
 import torch
-from hand_networks import Border, Grouped, Residual, randomise, zero_columns, zero_rows
+from hand_networks import Border, Grouped, Lambda, Residual, randomise, zero_columns, zero_rows
+from same_function import numbers
 from torch import nn
+from torch.nn import functional as F
+
+from tl1bench.compaction import compact
 
 
 def reasons(small):
@@ -66,8 +70,42 @@ def test_the_table_has_a_line_for_each_layer_and_what_has_no_rule(compacted):
     assert lines[0].split()[:3] == ["layer", "kind", "units"]
     assert lines[1].split() == ["0", "linear", "6", "→", "6", "4", "→", "4", "24", "→", "24", "24",
                                 "24", "→", "24", "24", "6", "used"]  # fmt: skip
-    assert lines[3].startswith("total")
-    assert lines[4] == "kept whole (no rule): layer_norm"
+    assert [line.split()[0] for line in lines[3:6]] == ["biases", "normalisation", "total"]
+    assert lines[5].split()[1:5] == ["56", "→", "56", "50"]
+    assert lines[6] == "kept whole (no rule): layer_norm (21.4% of all numbers)"
+
+
+def test_every_stored_number_is_counted_once():
+    """Recurrent layers, a table, normalisation and a free parameter; the table is read twice."""
+    network = Lambda(
+        lambda s, t: F.linear(s.n(s.r(s.e(t) + s.p)[0][:, -1]), s.e.weight),
+        e=nn.Embedding(11, 8), r=nn.GRU(8, 8, 2, batch_first=True), n=nn.LayerNorm(8),
+        p=nn.Parameter(torch.randn(5, 8)),
+    ).double()  # fmt: skip
+    found = compact(network, (torch.randint(0, 11, (2, 5)),))
+    report = found.report
+    assert report.numbers_before == numbers(network)
+    assert report.numbers_after == numbers(found.model)
+    assert report.numbers_nonzero == sum(int(t.count_nonzero()) for t in network.parameters())
+    kinds = {rest.kind: (rest.numbers_before, rest.numbers_after) for rest in report.rest}
+    assert kinds == {"biases": (96, 96), "normalisation": (16, 16), "others": (40, 40)}
+    layers = {layer.name: layer.weights_before for layer in report.layers}
+    assert layers == {"e": 88, "r.l0": 384, "r.l1": 384}
+    assert sum(layers.values()) + 96 + 16 + 40 == report.numbers_before
+
+
+def test_a_recurrent_layer_is_used_at_every_position(compacted):
+    network = Lambda(
+        lambda s, x: s.h(s.r(x)[0][:, -1]), r=nn.LSTM(3, 5, batch_first=True), h=nn.Linear(5, 2)
+    )
+    with torch.no_grad():
+        network.r.weight_hh_l0[:, :2] = 0
+        network.h.weight[:, :2] = 0
+    layer = compacted(network, (7, 3)).report.layers[0]
+    assert (layer.name, layer.kind, layer.units_before, layer.units_after) == ("r.l0", "lstm", 5, 3)
+    assert (layer.weights_before, layer.weights_after) == (20 * (3 + 5), 12 * (3 + 3))
+    assert layer.weights_ideal == layer.weights_after
+    assert layer.macs_after == 7 * layer.weights_after
 
 
 def test_a_report_is_plain_data(compacted):

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from tl1bench.compaction import archive
+from tl1bench.compaction.counting import make_report
 from tl1bench.compaction.decide import decide
-from tl1bench.compaction.report import Report, make_report
+from tl1bench.compaction.report import Report
 from tl1bench.errors import CompactionError
 from tl1bench.files import atomic_path
 from tl1bench.tracing.analysis import Analysis, analyse
@@ -208,8 +209,7 @@ def write(
     for node in state.traced.calls:
         emitter.enter(node, rule_of(node).emit(node, emitter))
     module = emitter.close()
-    written = {n.name for n in module.graph.nodes if n.op == "call_function"}
-    return module, make_report(state, keep, emitter, written)
+    return module, make_report(state, keep, emitter, module)
 
 
 def size(module: nn.Module) -> int:

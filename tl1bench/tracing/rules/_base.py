@@ -6,6 +6,7 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Known
+from tl1bench.tracing.counted import Counted
 from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
 
@@ -34,6 +35,11 @@ class Rule:
         """Where the call's own tensors are laid out by channel."""
         del node, state
         return []
+
+    def holds(self, node: fx.Node, state: Analysis) -> Counted | None:
+        """Return the weights of a call that the report counts by itself; None when it has none."""
+        del node, state
+        return None
 
     def products(self, node: fx.Node, state: Analysis) -> list[tuple[int, Ints]]:
         """MACs between values that depend on the input, each with the labels that share them."""

@@ -12,6 +12,7 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import complete, given
 from tl1bench.tracing.channels import Floats, Known, flow
 from tl1bench.tracing.graph import op_name
+from tl1bench.tracing.counted import Counted
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
@@ -102,6 +103,16 @@ class Lookup(Rule):
         """Say that a column makes the channel."""
         found = state.plan(node, Picked)
         return [] if found is None else [Slot(found.table, 1, state.flows[node].ids, "produced")]
+
+    def holds(self, node: fx.Node, state: Analysis) -> Counted | None:
+        """Return the table; looking up multiplies nothing."""
+        found = state.plan(node, Picked)
+        if found is None:
+            return None
+        known, weight = state.flows[node], state.tensor(found.table)
+        assert weight is not None
+        ideal = int(known.needed.sum()) * len(weight)
+        return Counted(state.label(found.table), known, len(weight), (found.table,), 0, ideal)
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with the columns that are left."""

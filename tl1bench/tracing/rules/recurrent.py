@@ -8,15 +8,14 @@ from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import complete
-from tl1bench.tracing.channels import Bools, Floats, Ints, Known, flow, table
-from tl1bench.tracing.factors import BATCH, Factor
-from tl1bench.tracing.graph import concrete
+from tl1bench.tracing.channels import Bools, Ints, Known
+from tl1bench.tracing.graph import shape_of
+from tl1bench.tracing.counted import Counted
 from tl1bench.tracing.regular import missing
 from tl1bench.tracing.rules._base import Rule
-from tl1bench.tracing.rules._recurrence import GATES, Cells, Direction, cells, directions
-from tl1bench.tracing.rules._recurrent_layer import Layer
+from tl1bench.tracing.rules._recurrence import GATES
+from tl1bench.tracing.rules._recurrent_layer import Layer, read
 from tl1bench.tracing.rules._recurrent_weights import left_of
-from tl1bench.tracing.rules._states import Start
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
@@ -34,7 +33,7 @@ class Recurrent(Rule):
 
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Start channels for the units; constant are those at rest."""
-        layer = self.read(node, state)
+        layer = read(node, self.kind, state)
         if layer is None:
             return OPAQUE.forward(node, state)
         state.note(node, layer)
@@ -52,72 +51,6 @@ class Recurrent(Rule):
         first = layer.known[0]
         assert first is not None
         return first
-
-    def read(self, node: fx.Node, state: Analysis) -> Layer | None:
-        """Return the layer that a call runs; None where its weights depend on the input.
-
-        Parameters
-        ----------
-        node
-            The call.
-        state
-            The passes over the network.
-
-        Returns
-        -------
-        Layer or None
-            None as well for packed sequences and for dropout.
-        """
-        read = complete(node)
-        if "batch_first" not in read or read["num_layers"] != 1 or read["train"]:
-            return None
-        source, starts = read["input"], read["hx"]
-        starts = list(starts) if isinstance(starts, (list, tuple)) else [starts]
-        if state.tensor(source) is not None or source.meta["val"].dim() != 3:
-            return None
-        if any(state.tensor(w) is None for w in read["params"]):
-            return None
-        if any(not isinstance(s, fx.Node) or state.tensor(s) is not None for s in starts):
-            return None
-        both = 1 + bool(read["bidirectional"])
-        ways = directions(read["params"], read["has_biases"], both)
-        units, outputs = self.labels(ways, state)
-        begins = tuple(
-            Start.of(s, ids, state) for s, ids in zip(starts, (outputs, units), strict=False)
-        )
-        shared = any(state.shared(w) for w in read["params"])
-        shared = shared or len(set(read["params"])) < len(read["params"])
-        folds = bool(read["has_biases"]) and not shared
-        zero = [s.zero(ids.shape[1]) for s, ids in zip(begins, (outputs, units), strict=False)]
-        flowing = state.along(source, 2)
-        found = tuple(
-            cells(self.kind, way, flowing, (zero[0][min(d, len(zero[0]) - 1)],
-                  zero[-1][min(d, len(zero[-1]) - 1)]), state, folds)
-            for d, way in enumerate(ways)
-        )  # fmt: skip
-        return Layer(
-            known=_results(node, found, units, outputs),
-            source=source,
-            time=1 if read["batch_first"] else 0,
-            ways=ways,
-            cells=found,
-            starts=begins,
-            units=units,
-            outputs=outputs,
-            inner=(_inner(units, [c.rest for c in found]),
-                   _inner(outputs, [c.silent for c in found])),
-            folds=folds,
-            shared=shared,
-        )  # fmt: skip
-
-    def labels(self, ways: tuple[Direction, ...], state: Analysis) -> tuple[Ints, Ints]:
-        """Return new labels of units and of outputs: the same where nothing is projected."""
-        rows, columns = (state.traced.static[n].shape[0 if n is ways[0].ih else 1]
-                         for n in (ways[0].ih, ways[0].hh))  # fmt: skip
-        units = state.channels.fresh(len(ways) * (rows // GATES[self.kind])).reshape(len(ways), -1)
-        if ways[0].hr is None:
-            return units, units
-        return units, state.channels.fresh(len(ways) * columns).reshape(len(ways), -1)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use what needed units read, of the input, of the states and of each other."""
@@ -148,7 +81,7 @@ class Recurrent(Rule):
         alive = units.any(axis=1) | outputs.any(axis=1)
         if not alive.any():
             return []
-        source, name = state.along(layer.source, 2), state.label(layer.ways[0].ih)
+        source, name = state.along(layer.source, 2), layer.name(state)
         wanted = [(missing(ids, kept), f"equal directions of {name}")
                   for ids, kept in ((layer.units, units), (layer.outputs, outputs))]  # fmt: skip
         exact = source.used & ~source.live & (source.const != 0) & (not layer.folds)
@@ -182,6 +115,20 @@ class Recurrent(Rule):
                 found.append(Slot(way.hr, 1, units, "consumed", fixed=True))
         return found
 
+    def holds(self, node: fx.Node, state: Analysis) -> Counted | None:
+        """Return all weights but the biases, each of them used at every position."""
+        layer = state.plan(node, Layer)
+        if layer is None:
+            return None
+        source, inner = state.along(layer.source, 2), layer.inner[0]
+        units = Known(inner.ids.reshape(-1), inner.const.reshape(-1), inner.used.reshape(-1))
+        weights = tuple(
+            w for way in layer.ways for w in (way.ih, way.hh, way.hr) if w is not None
+        )  # fmt: skip
+        uses = shape_of(layer.source, batch=1)[layer.time]
+        name = layer.name(state)
+        return Counted(name, units, source.ids, weights, uses, layer.ideal(source))
+
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with what is left of its weights and states."""
         layer = out.state.plan(node, Layer)
@@ -208,32 +155,6 @@ class Recurrent(Rule):
             (source, first, params, given["has_biases"], 1, 0.0, False, ways > 1,
              given["batch_first"]),
         )  # fmt: skip
-
-
-def _results(
-    node: fx.Node, found: tuple[Cells, ...], units: Ints, outputs: Ints
-) -> tuple[Known | None, ...]:
-    """Return what is known of the outputs and of the last states (direction, sample, unit)."""
-    results = node.meta["val"]
-    samples = concrete(results[1].shape[1], BATCH)
-    const = np.stack([c.const for c in found])
-    rest = np.where(np.stack([c.rest for c in found]), 0.0, np.nan)
-    last = [(outputs, const), (units, rest)][: len(results) - 1]
-    states = (_state(ids, values, samples) for ids, values in last)
-    return (flow(2, outputs.reshape(-1), const.reshape(-1)), *states)
-
-
-def _state(ids: Ints, const: Floats, samples: int) -> Known:
-    if len(ids) == 1:
-        return flow(2, ids[0], const[0])
-    lead, unit = (Factor(n, True, (k,)) for n, k in zip(ids.shape, (0, 2), strict=True))
-    middle = (Factor(samples, False, (1,)),) if samples != 1 else ()
-    return table(((lead,), middle, (unit,)), ids, const)
-
-
-def _inner(ids: Ints, silent: list[Bools]) -> Known:
-    const = np.where(np.stack(silent), 0.0, np.nan)
-    return Known(ids, const, np.zeros(ids.shape, dtype=bool))
 
 
 OPS: dict[str, Rule] = {kind: Recurrent(kind) for kind in GATES}
