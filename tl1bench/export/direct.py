@@ -44,7 +44,8 @@ def write_graph(
 def _written(
     traced: Traced, input_names: Sequence[str], output_names: Sequence[str]
 ) -> onnx.ModelProto:
-    if any(not isinstance(o, fx.Node) or o in traced.static for o in traced.outputs):
+    outputs = [o for o in traced.outputs if o is not None]
+    if any(not isinstance(o, fx.Node) or o in traced.static for o in outputs):
         raise Unsupported
     writer = Writer(traced)
     writer.names.update(zip(traced.inputs, input_names, strict=True))

@@ -68,14 +68,15 @@ def export_onnx(
     Parameters
     ----------
     model
-        Any network that returns a tensor or a tuple of tensors.
+        Any network that returns tensors: one, or tuples, lists and mappings of them.
     args
         Example inputs with a batch of at least 2 in their first dimension, which becomes the free
         dimension `batch`.
     path
         Where the file goes.
     input_names, output_names
-        `x` and `y` unless given, further ones `x1`, `y1` ….
+        `x` and `y` unless given, further ones `x1`, `y1` …; outputs in mappings have their keys as
+        names.
     writer
         "direct" or "torch" to insist on one.
     precision
@@ -101,7 +102,9 @@ def export_onnx(
     examples = calibration_examples(precision, calibration, inputs)
     expected = [check.expected(model, inputs, size) for size in check.BATCHES]
     sources = _names(input_names, "x", len(inputs))
-    targets = _names(output_names, "y", len(expected[0]))
+    keys = [key for key, _ in check.named_outputs(model, inputs)]
+    own = [f"y_{key}" if key in sources else key for key in keys]
+    targets = _names(output_names or (own if all(own) else None), "y", len(expected[0]))
     proto, used = _written(model, inputs, sources, targets, writer)
     flushed = _clean(proto)
     onnx.helper.set_model_props(proto, dict(metadata or {}))

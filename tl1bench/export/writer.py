@@ -35,7 +35,7 @@ class Writer:
 
     def close(self, input_names: Sequence[str], output_names: Sequence[str]) -> onnx.ModelProto:
         """Name the outputs and return the model."""
-        outputs = self.traced.outputs
+        outputs = [o for o in self.traced.outputs if o is not None]
         for node, name in zip(outputs, output_names, strict=True):
             self.nodes.append(helper.make_node("Identity", [self.name(node)], [name]))
         self._shortcut(set(input_names))
