@@ -236,6 +236,41 @@ def test_an_encoder_hands_its_states_to_a_decoder(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_every_layer_of_a_decoder_starts_where_that_of_the_encoder_ends(kind):
+    whole = Lambda(
+        lambda s, x: s.h(s.d(x, s.e(x)[1])[0]),
+        e=KINDS[kind](INPUTS, UNITS, 2, batch_first=True),
+        d=KINDS[kind](INPUTS, UNITS, 2, batch_first=True), h=nn.Linear(UNITS, 3),
+    )  # fmt: skip
+    for layer in (whole.e, whole.d):
+        for tensor in (layer.weight_hh_l0, layer.weight_ih_l1):
+            zero(tensor, columns=[2, 5, 6])
+        zero(layer.weight_hh_l1, columns=[1])
+    zero(whole.h.weight, columns=[1])
+    small = compacted(whole)
+    for layer in (small.e, small.d):
+        assert layer.weight_hh_l0.shape[1] == UNITS - 3
+        assert layer.weight_hh_l1.shape[1] == UNITS - 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("which", ["squeezed", "first of all", "learnt start"])
+def test_other_ways_to_read_and_to_start(kind, which):
+    def forward(s, x):
+        start = s.start.expand(-1, x.shape[0], -1).contiguous() if which[0] == "l" else None
+        start = (start, start) if start is not None and kind == "lstm" else start
+        state = s.r(x, start)[1]
+        state = state[0] if kind == "lstm" else state
+        return s.h(state[0] if which[0] == "f" else state.squeeze(0))
+
+    whole = network(kind, forward)
+    whole.start = nn.Parameter(torch.randn(1, 1, UNITS))
+    for tensor in (whole.r.weight_hh_l0, whole.h.weight):
+        zero(tensor, columns=[1, 4])
+    assert compacted(whole).r.weight_hh_l0.shape[1] == UNITS - 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_layer_that_reads_two_sequences_is_tied_to_itself(kind):
     whole = Lambda(
         lambda s, x, y: s.h(s.r(x)[0][:, -1]) * s.g(s.r(y)[0][:, -1]),

@@ -80,7 +80,13 @@ def _put(graph: fx.Graph, item: fx.Node, finals: Sequence[fx.Node], both: int) -
 
 
 def _rows(graph: fx.Graph, state: fx.Node, start: int, stop: int) -> fx.Node:
-    """Return the first states of one layer."""
+    """Return the first states of one layer: those that another one ends with, where it is one."""
+    if state.target is torch.ops.aten.cat.default and state.args[1:] in ((), (0,)):
+        parts: Any = state.args[0]
+        sizes = [part.meta["val"].shape[0] for part in parts]
+        if all(size == stop - start for size in sizes):
+            own: fx.Node = parts[start // (stop - start)]
+            return own
     if state.target is torch.ops.aten.zeros.default:
         sizes = [stop - start, *state.args[0][1:]]  # type: ignore[index, misc]
         return _call(graph, state.target, (sizes,), dict(state.kwargs))

@@ -43,7 +43,7 @@ class Recurrent(Rule):
             state.share(way.ih, "in", source.ids)
             for weight in (way.ih, way.hh, way.bias_ih, way.bias_hh):
                 if weight is not None:
-                    state.share(weight, "out", units)
+                    state.share(weight, "out", np.tile(units, GATES[self.kind]))
             state.share(way.hh, "in", outputs)
             if way.hr is not None:
                 state.share(way.hr, "in", units)

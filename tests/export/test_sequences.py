@@ -1,0 +1,60 @@
+"""Recurrent layers and tables of vectors in ONNX, after compaction."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from tl1bench.compaction import compact
+from tl1bench.export import export_onnx
+
+UNITS, LENGTH = 8, 6
+
+
+class Tagger(nn.Module):
+    """A table of vectors, a recurrent layer, a head on the last step."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.e, self.r = nn.Embedding(11, 5), layer
+        self.h = nn.Linear(UNITS * (1 + layer.bidirectional), 3)
+
+    def forward(self, t):
+        return self.h(self.r(self.e(t))[0][:, -1])
+
+
+LAYERS = {
+    "LSTM": lambda **options: nn.LSTM(5, UNITS, batch_first=True, **options),
+    "GRU": lambda **options: nn.GRU(5, UNITS, batch_first=True, **options),
+    "RNN": lambda **options: nn.RNN(5, UNITS, batch_first=True, **options),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"bidirectional": True}], ids=str)
+def test_a_layer_is_one_node_of_the_units_that_are_left(kind, options, tmp_path):
+    torch.manual_seed(0)
+    network = Tagger(LAYERS[kind](**options)).eval()
+    with torch.no_grad():
+        for name, tensor in network.r.named_parameters():
+            if "weight_hh" in name or "weight_ih_l1" in name:
+                tensor[:, :2] = 0
+        network.h.weight[:, :2] = 0
+        network.h.weight[:, UNITS : UNITS + 2] = 0
+    codes = torch.randint(0, 11, (2, LENGTH))
+    small = compact(network, (codes,)).model
+    assert small.r.weight_hh_l0.shape[1] == UNITS - 2
+    export_onnx(small, codes, tmp_path / "net.onnx")
+    nodes = Counter(n.op_type for n in onnx.load(tmp_path / "net.onnx").graph.node)
+    assert nodes[kind] == options.get("num_layers", 1)
+    session = onnxruntime.InferenceSession(
+        tmp_path / "net.onnx", providers=["CPUExecutionProvider"]
+    )
+    codes = torch.randint(0, 11, (5, LENGTH))
+    with torch.no_grad():
+        wanted = network(codes)
+    np.testing.assert_allclose(session.run(None, {"x": codes.numpy()})[0], wanted, atol=1e-5)
