@@ -260,6 +260,15 @@ def test_the_families_are_all_that_torchvision_classifies_with():
     assert here == modules
 
 
+def test_half_precision_has_a_tolerance_of_its_own(lenet, tmp_path):
+    x = torch.randn(2, 1, 8, 8)
+    report = export_onnx(lenet.half(), x.half(), tmp_path / "net.onnx")
+    assert 0 < report.max_rel_difference < 0.01
+    with pytest.raises(ExportError, match="no bfloat16"):
+        export_onnx(lenet.bfloat16(), x.bfloat16(), tmp_path / "other.onnx")
+    assert not (tmp_path / "other.onnx").exists()
+
+
 def test_what_cannot_be_exported_is_refused_in_one_sentence(tmp_path):
     class Sizes(nn.Module):
         def forward(self, x):

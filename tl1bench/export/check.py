@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from tl1bench.errors import CompactionError, ExportError
+from tl1bench.errors import ExportError
+from tl1bench.export.outputs import outputs
 from tl1bench.runtime import open_session
 from tl1bench.tracing import agreement
-from tl1bench.tracing.capture import evaluating
 
 BATCHES = (1, 7)
 _CHUNK = 64
@@ -38,63 +36,21 @@ def checked(proto: onnx.ModelProto, name: str) -> bytes:
     return content
 
 
-def outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the outputs of a network in eval mode, out of tuples, lists and mappings in order.
+def allowed(results: Sequence[Tensor]) -> float:
+    """Return how far onnxruntime may be from torch: further for numbers of half precision.
 
     Raises
     ------
     ExportError
-        They are no tensors.
+        They are bfloat16, which onnxruntime does not compute with on the CPU.
     """
-    return [tensor for _, tensor in named_outputs(model, inputs)]
-
-
-def named_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[tuple[str, Tensor]]:
-    """Return the outputs of a network in eval mode with their names.
-
-    Parameters
-    ----------
-    model
-        The network.
-    inputs
-        One tensor an input.
-
-    Returns
-    -------
-    list of (str, Tensor)
-        The name is the path of keys, `boxes_0` for the first in a list under `boxes`; empty where
-        no mapping is on the way.
-
-    Raises
-    ------
-    ExportError
-        There is something else than tensors and None among them.
-    """
-    try:
-        with evaluating(model), torch.no_grad():
-            value: Any = model(*inputs)
-    except CompactionError as error:
-        raise ExportError(str(error)) from error
-    found: list[tuple[str, Tensor]] = []
-    for path, leaf in pytree.tree_flatten_with_path(value)[0]:
-        if isinstance(leaf, Tensor):
-            found.append((_joined(path), leaf))
-        elif leaf is not None:
-            raise ExportError(
-                f"Only networks that return tensors can be exported, not {type(leaf).__name__}."
-            )
-    if not found:
-        raise ExportError("Only networks that return tensors can be exported.")
-    return found
-
-
-def _joined(path: Sequence[Any]) -> str:
-    """Return the keys on the way to an output, with places in lists among them."""
-    keys = [getattr(step, "key", getattr(step, "name", None)) for step in path]
-    if all(key is None for key in keys):
-        return ""
-    places = [str(getattr(step, "idx", key)) for step, key in zip(path, keys, strict=True)]
-    return "_".join(re.sub(r"\W", "_", place) for place in places)
+    kinds = {t.dtype for t in results if t.is_floating_point()}
+    if torch.bfloat16 in kinds:
+        raise ExportError(
+            "onnxruntime has no bfloat16 on the CPU: convert the network by .half() or .float()."
+        )
+    halves = [agreement.rounding(kind) for kind in kinds if kind == torch.float16]
+    return max([agreement.ONNXRUNTIME, *halves])
 
 
 def expected(model: nn.Module, inputs: Sequence[Tensor], size: int) -> list[Tensor]:

@@ -16,9 +16,9 @@ from tl1bench.export import check
 from tl1bench.export.by_torch import by_torch
 from tl1bench.export.direct import write_graph
 from tl1bench.export.int8 import calibration_examples, quantised
+from tl1bench.export.outputs import named_outputs, outputs
 from tl1bench.files import write_bytes
 from tl1bench.runtime import onnx_file
-from tl1bench.tracing.agreement import ONNXRUNTIME
 from tl1bench.tracing.arguments import as_tuple
 from tl1bench.tracing.capture import trace
 
@@ -102,7 +102,8 @@ def export_onnx(
     examples = calibration_examples(precision, calibration, inputs)
     expected = [check.expected(model, inputs, size) for size in check.BATCHES]
     sources = _names(input_names, "x", len(inputs))
-    keys = [key for key, _ in check.named_outputs(model, inputs)]
+    allowed = check.allowed(expected[0])
+    keys = [key for key, _ in named_outputs(model, inputs)]
     own = [f"y_{key}" if key in sources else key for key in keys]
     targets = _names(output_names or (own if all(own) else None), "y", len(expected[0]))
     proto, used = _written(model, inputs, sources, targets, writer)
@@ -110,10 +111,10 @@ def export_onnx(
     onnx.helper.set_model_props(proto, dict(metadata or {}))
     content = check.checked(proto, name)
     difference = check.compare(content, inputs, expected, sources)
-    if not difference <= ONNXRUNTIME:
+    if not difference <= allowed:
         raise ExportError(
             f"The ONNX form of {name} differs from torch by {difference:.1e} "
-            f"(allowed {ONNXRUNTIME:g}); nothing was written to {path}."
+            f"(allowed {allowed:g}); nothing was written to {path}."
         )
     share = None
     if examples is not None:
@@ -159,7 +160,7 @@ def _agreement(
 ) -> float:
     """Return the share of examples whose predicted class stayed the same."""
     found = check.run(content, sources, examples)
-    (wanted, *_) = check.outputs(model, examples)
+    (wanted, *_) = outputs(model, examples)
     return float((found.argmax(-1) == wanted.cpu().numpy().argmax(-1)).mean())
 
 

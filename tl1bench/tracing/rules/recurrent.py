@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import complete
@@ -138,15 +138,13 @@ class Recurrent(Rule):
         kept = [out.keep[ids] for ids in (layer.outputs, layer.units)]
         if source is None or not kept[0].any():
             return None
-        like = out.state.tensor(layer.ways[0].ih)
-        assert isinstance(like, Tensor)
+        params = left_of(layer, out)
         starts = [
-            start.write(source, 1 - layer.time, left, like, out)
+            start.write(source, 1 - layer.time, left, params[1], out)
             for start, left in zip(layer.starts, kept, strict=False)
         ]
         if layer.is_turned(out.keep):
             source = out.graph.call_function(torch.ops.aten.flip.default, (source, [layer.time]))
-        params = left_of(layer, out)
         ways = int(kept[0].any(axis=1).sum())
         first = starts if self.kind == "lstm" else starts[0]
         given = complete(node)
