@@ -343,12 +343,25 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "relu", "projected"])
+ALL = [*KINDS, "relu", "projected"]
+
+
+@pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("batch_first", [True, False])
 def test_whatever_is_dead_the_function_stays(kind, batch_first):
-    for seed, (form, read) in enumerate(itertools.product(FORMS, READS)):
+    """Every tenth form and reader, others for each kind, so that all have their turn."""
+    first = 2 * ALL.index(kind) + batch_first
+    for seed, (form, read) in list(enumerate(itertools.product(FORMS, READS)))[first::10]:
         torch.manual_seed(seed)
         compacted(randomly_dead(kind, batch_first, form, read))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ALL)
+def test_whatever_is_dead_the_function_stays_in_every_form(kind):
+    for seed, (form, read) in enumerate(itertools.product(FORMS, READS)):
+        torch.manual_seed(100 + seed)
+        compacted(randomly_dead(kind, seed % 2 == 0, form, read))
 
 
 def randomly_dead(kind, batch_first, form, read):
