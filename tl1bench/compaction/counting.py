@@ -12,8 +12,8 @@ from torch import fx
 from tl1bench.compaction.report import LayerReport, Report, Rest
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Known
-from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.counted import Counted
+from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules import rule_of
 from tl1bench.tracing.site import Site
 from tl1bench.tracing.writer import Emitter

@@ -75,9 +75,7 @@ class Start:
         if self.known is not None:
             self.known.use(mask if self.known.ids.ndim == 2 else np.asarray(mask.any(axis=0)))
 
-    def write(
-        self, source: fx.Node, axis: int, left: Bools, like: fx.Node, out: Emitter
-    ) -> fx.Node:
+    def write(self, source: fx.Node, axis: int, left: Bools, out: Emitter) -> fx.Node:
         """Write the states of the units that are left.
 
         Parameters
@@ -88,8 +86,6 @@ class Start:
             Along which its samples lie.
         left
             (direction, unit) which units are left.
-        like
-            A weight of the new graph: of the type and on the device that states have.
         out
             The ledger that is written.
 
@@ -104,8 +100,8 @@ class Start:
             batch = out.batch() if is_batch(samples) else out.graph.call_function(
                 aten.sym_size.int, (source, axis))  # fmt: skip
             sizes: Any = [len(rows), batch, int(left[rows[0]].sum())]
-            # Follows the weights when the network is converted or moved.
-            return out.graph.call_function(aten.new_zeros.default, (like, sizes))
+            # Follows the input when the network is converted or moved.
+            return out.graph.call_function(aten.new_zeros.default, (source, sizes))
         whole: fx.Node = out.argument(self.node)
         has = np.broadcast_to(out.keep[self.known.ids], left.shape)
         if np.array_equal(has, left):

@@ -11,8 +11,8 @@ from torch import Tensor, fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import complete, given
 from tl1bench.tracing.channels import Floats, Known, flow
-from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.counted import Counted
+from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot

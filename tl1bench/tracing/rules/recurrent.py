@@ -9,8 +9,8 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import complete
 from tl1bench.tracing.channels import Bools, Ints, Known
-from tl1bench.tracing.graph import shape_of
 from tl1bench.tracing.counted import Counted
+from tl1bench.tracing.graph import shape_of
 from tl1bench.tracing.regular import missing
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._recurrence import GATES
@@ -38,16 +38,6 @@ class Recurrent(Rule):
             return OPAQUE.forward(node, state)
         state.note(node, layer)
         state.inner += layer.inner
-        source = state.along(layer.source, 2)
-        for way, units, outputs in zip(layer.ways, layer.units, layer.outputs, strict=True):
-            state.share(way.ih, "in", source.ids)
-            for weight in (way.ih, way.hh, way.bias_ih, way.bias_hh):
-                if weight is not None:
-                    state.share(weight, "out", np.tile(units, GATES[self.kind]))
-            state.share(way.hh, "in", outputs)
-            if way.hr is not None:
-                state.share(way.hr, "in", units)
-                state.share(way.hr, "out", outputs)
         first = layer.known[0]
         assert first is not None
         return first
@@ -140,7 +130,7 @@ class Recurrent(Rule):
             return None
         params = left_of(layer, out)
         starts = [
-            start.write(source, 1 - layer.time, left, params[1], out)
+            start.write(source, 1 - layer.time, left, out)
             for start, left in zip(layer.starts, kept, strict=False)
         ]
         if layer.is_turned(out.keep):
