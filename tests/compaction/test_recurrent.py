@@ -293,6 +293,19 @@ def test_the_last_layer_s_state_asks_nothing_of_the_layers_below():
     assert [small.r.weight_hh_l0.shape[1], small.r.weight_hh_l1.shape[1]] == [UNITS - 2, UNITS]
 
 
+def test_layers_on_top_of_each_other_leave_the_batch_free():
+    """Attention of the last state to all outputs: products over sizes that hold the batch."""
+
+    def forward(s, x):
+        outputs, state = s.r(x)
+        scores = torch.bmm(outputs, state[-1].unsqueeze(2)).squeeze(2).softmax(1)
+        return s.h(torch.bmm(scores.unsqueeze(1), outputs).squeeze(1))
+
+    whole = network("gru", forward, num_layers=2)
+    candidate(whole.r, "gru", 0, 1, suffix="_l1")
+    assert compacted(whole).r.weight_hh_l1.shape[1] == UNITS - 2
+
+
 def test_last_states_of_both_directions_are_read_by_themselves():
     def forward(s, x):
         state = s.r(x)[1]

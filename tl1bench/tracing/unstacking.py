@@ -50,11 +50,13 @@ def _unstack(node: fx.Node, read: dict[str, Any], graph: fx.Graph) -> None:
         for layer in range(layers):
             own = [_rows(graph, s, layer * both, (layer + 1) * both) for s in states]
             weights = list(params[layer * each : (layer + 1) * each])
-            call = _call(
-                graph, node.target,
+            call = graph.call_function(
+                node.target,  # type: ignore[arg-type]
                 (value, own if several else own[0], weights, read["has_biases"], 1, 0.0,
                  read["train"], read["bidirectional"], read["batch_first"]),
             )  # fmt: skip
+            outputs, *ends = node.meta["val"]
+            call.meta["val"] = (outputs, *(_first(end, both) for end in ends))
             value, *last = (_item(graph, call, place) for place in range(1 + len(states)))
             finals.append(last)
         for item in list(node.users):
@@ -75,7 +77,8 @@ def _put(graph: fx.Graph, item: fx.Node, finals: Sequence[fx.Node], both: int) -
             index = int(user.args[2]) % (both * len(finals))  # type: ignore[arg-type]
             user.args = (finals[index // both], 0, index % both)
     if item.users:
-        whole = _call(graph, torch.ops.aten.cat.default, (list(finals), 0))
+        whole = graph.call_function(torch.ops.aten.cat.default, (list(finals), 0))
+        whole.meta["val"] = item.meta["val"]
         item.replace_all_uses_with(whole)
 
 
@@ -89,8 +92,11 @@ def _rows(graph: fx.Graph, state: fx.Node, start: int, stop: int) -> fx.Node:
             return own
     if state.target is torch.ops.aten.zeros.default:
         sizes = [stop - start, *state.args[0][1:]]  # type: ignore[index, misc]
-        return _call(graph, state.target, (sizes,), dict(state.kwargs))
-    return _call(graph, torch.ops.aten.slice.Tensor, (state, 0, start, stop))
+        found = graph.call_function(state.target, (sizes,), dict(state.kwargs))
+    else:
+        found = graph.call_function(torch.ops.aten.slice.Tensor, (state, 0, start, stop))
+    found.meta["val"] = _first(state.meta["val"], stop - start)
+    return found
 
 
 def _item(graph: fx.Graph, call: fx.Node, place: int) -> fx.Node:
@@ -99,14 +105,11 @@ def _item(graph: fx.Graph, call: fx.Node, place: int) -> fx.Node:
     return found
 
 
-def _call(
-    graph: fx.Graph, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
-) -> fx.Node:
-    """Write a call, with the example value that the analysis reads sizes from."""
-    call = graph.call_function(target, args, kwargs or {})
-    given, named = fx.node.map_arg((args, kwargs or {}), lambda n: n.meta["val"])
-    examples = (n.meta.get("val") for n in graph.nodes)
-    mode = next((v.fake_mode for v in examples if hasattr(v, "fake_mode")), nullcontext())
-    with mode:
-        call.meta["val"] = target(*given, **named)
-    return call
+def _first(example: Any, count: int) -> Any:
+    """Return the example value of so many states.
+
+    They are cut out of those that the trace knows: to run a layer on example values would fix the
+    batch size of them all.
+    """
+    with getattr(example, "fake_mode", nullcontext()):
+        return torch.ops.aten.slice.Tensor(example, 0, 0, count)
