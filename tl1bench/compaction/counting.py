@@ -119,10 +119,9 @@ def _uncovered(state: Analysis) -> dict[str, int]:
     """Count the stored numbers that operations without a rule read, by operation."""
     found: dict[str, set[fx.Node]] = {}
     for node in state.opaque:
-        named = {o for o in node.all_input_nodes if o in state.traced.names}
+        named = (o for o in node.all_input_nodes if o in state.traced.names)
         found.setdefault(op_name(node), set()).update(named)
-    sizes = state.traced.static
-    return {name: sum(sizes[o].numel() for o in read) for name, read in found.items()}
+    return {n: sum(state.traced.static[o].numel() for o in read) for n, read in found.items()}
 
 
 def _sites(state: Analysis) -> list[tuple[fx.Node, Site]]:
