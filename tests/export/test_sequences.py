@@ -50,8 +50,7 @@ def test_a_layer_is_one_node_of_the_units_that_are_left(kind, options, tmp_path)
     assert small.r.weight_hh_l0.shape[1] == UNITS - 2
     export_onnx(small, codes, tmp_path / "net.onnx")
     nodes = Counter(n.op_type for n in onnx.load(tmp_path / "net.onnx").graph.node)
-    if kind != "RNN":  # written step by step
-        assert nodes[kind] == options.get("num_layers", 1)
+    assert nodes[kind] == options.get("num_layers", 1)
     session = onnxruntime.InferenceSession(
         tmp_path / "net.onnx", providers=["CPUExecutionProvider"]
     )

@@ -1,7 +1,8 @@
 """A traced network written straight to ONNX: milliseconds where the general exporter takes seconds.
 
-Covers the operations of ordinary convolutional and fully connected networks. `write_graph` returns
-None as soon as it meets another one; `onnx_file` then falls back on torch's exporter.
+Covers the operations of ordinary convolutional, recurrent and fully connected networks.
+`write_graph` returns None as soon as it meets another one; `onnx_file` then falls back on torch's
+exporter.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tl1bench.export.operations import OPERATIONS, item
 from tl1bench.export.writer import Unsupported, Writer
 from tl1bench.tracing.graph import Traced, op_name
 from tl1bench.tracing.rules.ranges import SPLITS
+from tl1bench.tracing.zeros import is_zero
 
 
 def write_graph(
@@ -52,6 +54,8 @@ def _written(
     for node in traced.written_calls:
         if isinstance(node.meta.get("val"), torch.SymInt) or op_name(node) in SPLITS:
             continue
+        if node not in traced.static and is_zero(node, traced.static):
+            continue  # written by none but who can leave it out
         rule = OPERATIONS.get(op_name(node))
         if rule is None or not isinstance(node.target, torch._ops.OpOverload):
             item(writer, node)

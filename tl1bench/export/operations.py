@@ -9,6 +9,7 @@ from onnx import helper
 from torch import fx
 
 from tl1bench.export.moves import MOVES
+from tl1bench.export.sequences import SEQUENCES
 from tl1bench.export.writer import Unsupported, Writer
 from tl1bench.tracing.arguments import complete
 from tl1bench.tracing.graph import op_name
@@ -45,9 +46,25 @@ def _conv(w: Writer, node: fx.Node) -> None:
 def _linear(w: Writer, node: fx.Node) -> None:
     g = complete(node)
     if node.meta["val"].dim() != 2:
-        raise Unsupported
+        _product(w, node)
+        return
     bias = [] if g["bias"] is None else [w.name(g["bias"])]
     w.emit(node, "Gemm", [w.name(g["input"]), w.name(g["weight"]), *bias], transB=1)
+
+
+def _product(w: Writer, node: fx.Node) -> None:
+    """Write a linear layer over several positions: Gemm takes but matrices."""
+    g = complete(node)
+    weight = g["weight"]
+    if weight not in w.traced.stored or w.traced.is_shared(weight):
+        raise Unsupported
+    turned = w.constant(w.traced.names.get(weight, weight.name), w.traced.static[weight].t())
+    if g["bias"] is None:
+        w.emit(node, "MatMul", [w.name(g["input"]), turned])
+        return
+    product = f"{node.name}_product"
+    w.nodes.append(helper.make_node("MatMul", [w.name(g["input"]), turned], [product], product))
+    w.emit(node, "Add", [product, w.name(g["bias"])])
 
 
 def _norm(w: Writer, node: fx.Node) -> None:
@@ -160,6 +177,8 @@ def item(w: Writer, node: fx.Node) -> None:
     owner = node.args[0]
     if op_name(node) != "getitem" or not isinstance(owner, fx.Node):
         raise Unsupported
+    if node in w.names:  # by who has several results
+        return
     found = range_of(node) if op_name(owner) in SPLITS else None
     if found is not None:
         ends = [w.integers([v]) for v in (found.start, found.stop, found.dim, found.step)]
@@ -203,7 +222,7 @@ OPERATIONS: dict[str, Callable[[Writer, fx.Node], None]] = {
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _pool("AveragePool")),
     **dict.fromkeys(("adaptive_avg_pool2d", "adaptive_avg_pool1d"), _adaptive),
     "mean": _mean,
-    **MOVES,
+    **MOVES, **SEQUENCES,
     "add": _binary("Add"), "sub": _binary("Sub"), "mul": _binary("Mul"), "div": _binary("Div"),
     "relu": _unary("Relu"), "sigmoid": _unary("Sigmoid"), "tanh": _unary("Tanh"),
     "elu": _unary("Elu", "alpha"), "leaky_relu": _leaky, "hardswish": _unary("HardSwish"),

@@ -11,14 +11,9 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Known, Table
-from tl1bench.tracing.graph import is_batch, op_name
+from tl1bench.tracing.graph import is_batch
 from tl1bench.tracing.writer import Emitter
-
-_ZEROS = ("zeros", "new_zeros", "zeros_like")
-_MOVED = (
-    "expand", "view", "reshape", "slice", "select", "contiguous", "clone", "unsqueeze", "squeeze",
-    "transpose", "permute", "repeat", "to", "_to_copy", "detach", "alias",
-)  # fmt: skip
+from tl1bench.tracing.zeros import is_zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +45,7 @@ class Start:
         Start
             The states.
         """
-        if is_zero(node, state):
+        if is_zero(node, state.traced.static):
             return cls(node, None)
         several = state.tables.get(node)
         if several is not None and _lies(several) == (True, False, True):
@@ -115,16 +110,6 @@ class Start:
         if len(parts) == 1:
             return parts[0]
         return out.graph.call_function(aten.cat.default, (parts, 0))
-
-
-def is_zero(node: fx.Node, state: Analysis) -> bool:
-    """Whether all numbers of a value are zero, whatever its sizes are."""
-    tensor = state.tensor(node)
-    if tensor is not None:
-        return not bool(tensor.any())
-    if op_name(node) in _MOVED and isinstance(node.args[0], fx.Node):
-        return is_zero(node.args[0], state)
-    return op_name(node) in _ZEROS
 
 
 def _lies(known: Table) -> tuple[bool, ...]:
