@@ -58,3 +58,52 @@ def test_a_layer_is_one_node_of_the_units_that_are_left(kind, options, tmp_path)
     with torch.no_grad():
         wanted = network(codes)
     np.testing.assert_allclose(session.run(None, {"x": codes.numpy()})[0], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "bias": False}], ids=str)
+def test_a_projection_goes_into_the_weights_of_the_state(options, tmp_path):
+    class Projected(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.r = nn.LSTM(5, UNITS, proj_size=3, batch_first=True, **options)
+
+        def forward(self, x):
+            outputs, (last, memory) = self.r(x)
+            return outputs, last, memory
+
+    network = Projected().eval()
+    report = export_onnx(network, torch.randn(2, LENGTH, 5), tmp_path / "net.onnx")
+    assert report.writer == "direct"
+    x = torch.randn(4, LENGTH, 5)
+    session = onnxruntime.InferenceSession(
+        tmp_path / "net.onnx", providers=["CPUExecutionProvider"]
+    )
+    with torch.no_grad():
+        wanted = network(x)
+    for a, b in zip(wanted, session.run(None, {"x": x.numpy()}), strict=True):
+        np.testing.assert_allclose(b, a, atol=1e-5)
+
+
+def test_states_that_are_given_and_positions_from_behind_are_written_directly(tmp_path):
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.e, self.d = (nn.GRU(5, UNITS, batch_first=True) for _ in range(2))
+            self.h = nn.Linear(UNITS, 3)
+
+        def forward(self, x):
+            return self.h(self.d(x.flip(1), self.e(x)[1])[0].flip(1))
+
+    network = Pair().eval()
+    report = export_onnx(network, torch.randn(2, LENGTH, 5), tmp_path / "net.onnx")
+    assert report.writer == "direct"
+    assert report.max_rel_difference < 1e-5
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_one_size_are_a_look_up_and_a_reduction(mode, tmp_path):
+    network = nn.Sequential(nn.EmbeddingBag(11, 5, mode=mode), nn.Linear(5, 3)).eval()
+    codes = torch.arange(2 * LENGTH).reshape(2, LENGTH) % 11
+    report = export_onnx(network, codes, tmp_path / "net.onnx")
+    assert report.writer == "direct"
+    assert report.max_rel_difference < 1e-5

@@ -24,73 +24,111 @@ _KINDS: dict[str, tuple[str, tuple[int, ...]]] = {
 
 
 def _recurrent(w: Writer, node: fx.Node) -> None:
-    """Write one layer; ONNX has none with projections."""
-    g, (kind, order) = complete(node), _KINDS[op_name(node)]
-    ways = 1 + bool(g.get("bidirectional"))
+    """Write one layer.
+
+    ONNX has none with projections: h = P·ĥ is read as W_hh·h = (W_hh·P)·ĥ, and P is written behind.
+    """
+    g, ways = complete(node), 1 + bool(complete(node).get("bidirectional"))
     if not _is_plain(w, g, ways):
         raise Unsupported
-    weights = [_stacked(w, g["params"], place, ways, order) for place in range(2)]
-    biases = ""
-    if g["has_biases"]:
-        both = [_gates(w, g["params"], place, ways, order) for place in (2, 3)]
-        biases = w.constant(f"{node.name}_biases", torch.cat(both, dim=1))
+    projection = _projection(w, g, ways)
+    again = _gates(w, node, g["params"], 1)
+    if projection is not None:
+        again = (again.double() @ projection.double()).to(again.dtype)
     starts = list(g["hx"]) if isinstance(g["hx"], (list, tuple)) else [g["hx"]]
     first = ["" if is_zero(s, w.traced.static) else w.name(s) for s in starts]
-    source, steps = w.name(g["input"]), f"{node.name}_steps"
+    if projection is not None and first[0]:
+        raise Unsupported
+    source = w.name(g["input"])
     if g["batch_first"]:
-        _add(w, "Transpose", [source], steps, perm=[1, 0, 2])
-        source = steps
-    width = w.traced.static[g["params"][1]].shape[1]
-    options: dict[str, Any] = {
-        "hidden_size": width,
-        "direction": "bidirectional" if ways > 1 else "forward",
-    }
-    if kind == "GRU":
-        options["linear_before_reset"] = 1
-    if kind == "RNN":
-        options["activations"] = ["Relu" if "relu" in op_name(node) else "Tanh"] * ways
+        source = _add(w, "Transpose", [source], f"{node.name}_steps", perm=[1, 0, 2])
+    names = [w.traced.names.get(weight, weight.name) for weight in g["params"][:2]]
+    inputs = [
+        source,
+        w.constant(names[0], _gates(w, node, g["params"], 0)),
+        w.constant(names[1], again),
+        _biases(w, node, g),
+        "",
+        *first,
+    ]
     results = [f"{node.name}_{place}" for place in range(1 + len(starts))]
-    inputs = [source, *weights, biases, "", *first]
-    w.nodes.append(helper.make_node(kind, inputs, results, name=node.name, **options))
-    # (step, direction, sample, unit) becomes torch's order of axes.
-    axes = [2, 0, 1, 3] if g["batch_first"] else [0, 2, 1, 3]
-    turned, flat = f"{node.name}_turned", f"{node.name}_outputs"
-    _add(w, "Transpose", [results[0]], turned, perm=axes)
-    _add(w, "Reshape", [turned, w.integers([0, 0, ways * width])], flat)
+    used: set[Any] = {item.args[1] for item in node.users if item.users}
+    options = _options(op_name(node), ways)
+    w.nodes.append(
+        helper.make_node(
+            _KINDS[op_name(node)][0], inputs, results, name=node.name,
+            hidden_size=again.shape[2], **options,
+        )
+    )  # fmt: skip
+    if projection is not None:
+        last = w.constant(f"{node.name}_projection", projection.transpose(1, 2))
+        for place in used & {0, 1}:
+            own = [results[place], last]
+            results[place] = _add(w, "MatMul", own, f"{results[place]}_projected")
+    _name_results(w, node, results, g["batch_first"])
+
+
+def _options(name: str, ways: int) -> dict[str, Any]:
+    """Return what the operator of a kind of layer needs besides its width."""
+    found: dict[str, Any] = {"direction": "bidirectional" if ways > 1 else "forward"}
+    if name == "gru":
+        found["linear_before_reset"] = 1
+    if name.startswith("rnn"):
+        found["activations"] = ["Relu" if name == "rnn_relu" else "Tanh"] * ways
+    return found
+
+
+def _biases(w: Writer, node: fx.Node, g: dict[str, Any]) -> str:
+    if not g["has_biases"]:
+        return ""
+    both = [_gates(w, node, g["params"], place) for place in (2, 3)]
+    return w.constant(f"{node.name}_biases", torch.cat(both, dim=1))
+
+
+def _name_results(w: Writer, node: fx.Node, results: list[str], batch_first: bool) -> None:
+    """Bring outputs (step, direction, sample, unit) into torch's order of axes; name all."""
     for item in node.users:
         place = item.args[1]
         assert isinstance(place, int)
-        w.names[item] = results[place] if place else flat
+        w.names[item] = results[place]
+        if place == 0 and item.users:
+            axes = [2, 0, 1, 3] if batch_first else [0, 2, 1, 3]
+            turned = _add(w, "Transpose", [results[0]], f"{node.name}_turned", perm=axes)
+            sizes = w.integers([0, 0, int(item.meta["val"].shape[2])])
+            w.names[item] = _add(w, "Reshape", [turned, sizes], f"{node.name}_outputs")
 
 
 def _is_plain(w: Writer, g: dict[str, Any], ways: int) -> bool:
-    """Whether it is one layer without projections, whose weights nothing else reads."""
+    """Whether it is one layer whose weights nothing else reads."""
     if "batch_first" not in g or g["num_layers"] != 1 or g["train"]:
         return False
-    if len(g["params"]) != ways * (4 if g["has_biases"] else 2):
+    each, rest = divmod(len(g["params"]), ways)
+    if rest or each - (4 if g["has_biases"] else 2) not in (0, 1):
         return False
     traced = w.traced
     known = all(p in traced.stored and not traced.is_shared(p) for p in g["params"])
     return known and g["input"].meta["val"].dim() == 3
 
 
-def _stacked(
-    w: Writer, params: list[fx.Node], place: int, ways: int, order: tuple[int, ...]
-) -> str:
-    return w.constant(w.traced.names[params[place]], _gates(w, params, place, ways, order))
+def _projection(w: Writer, g: dict[str, Any], ways: int) -> Tensor | None:
+    """Return the projections of all directions, (direction, output, unit)."""
+    each, usual = len(g["params"]) // ways, 4 if g["has_biases"] else 2
+    if each == usual:
+        return None
+    return torch.stack([w.traced.static[g["params"][way * each + usual]] for way in range(ways)])
 
 
-def _gates(
-    w: Writer, params: list[fx.Node], place: int, ways: int, order: tuple[int, ...]
-) -> Tensor:
+def _gates(w: Writer, node: fx.Node, params: list[fx.Node], place: int) -> Tensor:
     """Return the weights at `place` of each direction, gates in ONNX's order: (direction, …)."""
-    each = len(params) // ways
+    ways = 1 + bool(complete(node)["bidirectional"])
+    each, order = len(params) // ways, _KINDS[op_name(node)][1]
     own = [w.traced.static[params[way * each + place]] for way in range(ways)]
     return torch.stack([t.unflatten(0, (len(order), -1))[list(order)].flatten(0, 1) for t in own])
 
 
-def _add(w: Writer, kind: str, inputs: list[str], name: str, **attributes: Any) -> None:
+def _add(w: Writer, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
     w.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+    return name
 
 
 def _embedding(w: Writer, node: fx.Node) -> None:
@@ -98,6 +136,51 @@ def _embedding(w: Writer, node: fx.Node) -> None:
     if g["indices"].meta["val"].dtype != torch.int64:
         raise Unsupported
     w.emit(node, "Gather", [w.name(g["weight"]), w.name(g["indices"])], axis=0)
+
+
+def _bag(w: Writer, node: fx.Node) -> None:
+    """Write bags that are the rows of a matrix of indices: a look-up and a sum, mean or maximum."""
+    g = complete(node)
+    codes = _rows_of(g["indices"], g["offsets"])
+    padded = g.get("padding_idx") is not None and g["padding_idx"] >= 0
+    if codes is None or padded or g["per_sample_weights"] is not None or g["include_last_offset"]:
+        raise Unsupported
+    vectors = f"{node.name}_vectors"
+    _add(w, "Gather", [w.name(g["weight"]), w.name(codes)], vectors, axis=0)
+    kind = ("ReduceSum", "ReduceMean", "ReduceMax")[g["mode"]]
+    _add(w, kind, [vectors, w.integers([1])], node.name, keepdims=0)
+    for item in node.users:
+        if item.args[1] == 0:
+            w.names[item] = node.name
+
+
+def _rows_of(indices: Any, offsets: Any) -> fx.Node | None:
+    """Return the matrix whose rows begin at the offsets of its numbers in a row."""
+    if not isinstance(indices, fx.Node) or not isinstance(offsets, fx.Node):
+        return None
+    source = indices.args[0] if op_name(indices) in ("reshape", "view") else None
+    if not isinstance(source, fx.Node) or op_name(offsets) != "arange":
+        return None
+    example, ends = source.meta["val"], complete(offsets)
+    fits = example.dim() == 2 and example.dtype == torch.int64 and indices.meta["val"].dim() == 1
+    steps = (ends.get("start", 0), ends.get("step", 1))
+    return source if fits and steps == (0, example.shape[1]) else None
+
+
+def is_for_bags(node: fx.Node) -> bool:
+    """Whether nothing reads a value but bags, which are written without it.
+
+    Parameters
+    ----------
+    node
+        A call.
+
+    Returns
+    -------
+    bool
+        Whether it is left out.
+    """
+    return bool(node.users) and all(op_name(user) == "embedding_bag" for user in node.users)
 
 
 def _flip(w: Writer, node: fx.Node) -> None:
@@ -110,5 +193,5 @@ def _flip(w: Writer, node: fx.Node) -> None:
 
 SEQUENCES: dict[str, Callable[[Writer, fx.Node], None]] = {
     **dict.fromkeys(_KINDS, _recurrent),
-    "embedding": _embedding, "flip": _flip,
+    "embedding": _embedding, "embedding_bag": _bag, "flip": _flip,
 }  # fmt: skip
