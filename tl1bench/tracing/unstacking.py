@@ -73,9 +73,10 @@ def _unstack(node: fx.Node, read: dict[str, Any], graph: fx.Graph) -> None:
 def _put(graph: fx.Graph, item: fx.Node, finals: Sequence[fx.Node], both: int) -> None:
     """Put the last states of single layers in the place of those of all layers."""
     for user in list(item.users):
-        if user.target is torch.ops.aten.select.int and user.args[1] == 0:
-            index = int(user.args[2]) % (both * len(finals))  # type: ignore[arg-type]
-            user.args = (finals[index // both], 0, index % both)
+        place = user.args[2] if len(user.args) == 3 and user.args[1] == 0 else None
+        if user.target is torch.ops.aten.select.int and isinstance(place, int):
+            place %= both * len(finals)
+            user.args = (finals[place // both], 0, place % both)
     if item.users:
         whole = graph.call_function(torch.ops.aten.cat.default, (list(finals), 0))
         whole.meta["val"] = item.meta["val"]
@@ -84,7 +85,8 @@ def _put(graph: fx.Graph, item: fx.Node, finals: Sequence[fx.Node], both: int) -
 
 def _rows(graph: fx.Graph, state: fx.Node, start: int, stop: int) -> fx.Node:
     """Return the first states of one layer: those that another one ends with, where it is one."""
-    if state.target is torch.ops.aten.cat.default and state.args[1:] in ((), (0,)):
+    joined = state.target is torch.ops.aten.cat.default and not state.kwargs
+    if joined and state.args[1:] in ((), (0,)):
         parts: Any = state.args[0]
         sizes = [part.meta["val"].shape[0] for part in parts]
         if all(size == stop - start for size in sizes):
