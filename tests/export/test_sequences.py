@@ -98,12 +98,3 @@ def test_states_that_are_given_and_positions_from_behind_are_written_directly(tm
     report = export_onnx(network, torch.randn(2, LENGTH, 5), tmp_path / "net.onnx")
     assert report.writer == "direct"
     assert report.max_rel_difference < 1e-5
-
-
-@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
-def test_bags_of_one_size_are_a_look_up_and_a_reduction(mode, tmp_path):
-    network = nn.Sequential(nn.EmbeddingBag(11, 5, mode=mode), nn.Linear(5, 3)).eval()
-    codes = torch.arange(2 * LENGTH).reshape(2, LENGTH) % 11
-    report = export_onnx(network, codes, tmp_path / "net.onnx")
-    assert report.writer == "direct"
-    assert report.max_rel_difference < 1e-5

@@ -14,7 +14,6 @@ import torch
 from torch import fx
 
 from tl1bench.export.operations import OPERATIONS, item
-from tl1bench.export.sequences import is_for_bags
 from tl1bench.export.writer import Unsupported, Writer
 from tl1bench.tracing.graph import Traced, op_name
 from tl1bench.tracing.rules.ranges import SPLITS
@@ -55,9 +54,8 @@ def _written(
     for node in traced.written_calls:
         if isinstance(node.meta.get("val"), torch.SymInt) or op_name(node) in SPLITS:
             continue
-        left_out = is_zero(node, traced.static) or is_for_bags(node)
-        if node not in traced.static and left_out:
-            continue  # who reads it writes it, or does without
+        if node not in traced.static and is_zero(node, traced.static):
+            continue  # written by none but who can leave it out
         rule = OPERATIONS.get(op_name(node))
         if rule is None or not isinstance(node.target, torch._ops.OpOverload):
             item(writer, node)

@@ -138,51 +138,6 @@ def _embedding(w: Writer, node: fx.Node) -> None:
     w.emit(node, "Gather", [w.name(g["weight"]), w.name(g["indices"])], axis=0)
 
 
-def _bag(w: Writer, node: fx.Node) -> None:
-    """Write bags that are the rows of a matrix of indices: a look-up and a sum, mean or maximum."""
-    g = complete(node)
-    codes = _rows_of(g["indices"], g["offsets"])
-    padded = g.get("padding_idx") is not None and g["padding_idx"] >= 0
-    if codes is None or padded or g["per_sample_weights"] is not None or g["include_last_offset"]:
-        raise Unsupported
-    vectors = f"{node.name}_vectors"
-    _add(w, "Gather", [w.name(g["weight"]), w.name(codes)], vectors, axis=0)
-    kind = ("ReduceSum", "ReduceMean", "ReduceMax")[g["mode"]]
-    _add(w, kind, [vectors, w.integers([1])], node.name, keepdims=0)
-    for item in node.users:
-        if item.args[1] == 0:
-            w.names[item] = node.name
-
-
-def _rows_of(indices: Any, offsets: Any) -> fx.Node | None:
-    """Return the matrix whose rows begin at the offsets of its numbers in a row."""
-    if not isinstance(indices, fx.Node) or not isinstance(offsets, fx.Node):
-        return None
-    source = indices.args[0] if op_name(indices) in ("reshape", "view") else None
-    if not isinstance(source, fx.Node) or op_name(offsets) != "arange":
-        return None
-    example, ends = source.meta["val"], complete(offsets)
-    fits = example.dim() == 2 and example.dtype == torch.int64 and indices.meta["val"].dim() == 1
-    steps = (ends.get("start", 0), ends.get("step", 1))
-    return source if fits and steps == (0, example.shape[1]) else None
-
-
-def is_for_bags(node: fx.Node) -> bool:
-    """Whether nothing reads a value but bags, which are written without it.
-
-    Parameters
-    ----------
-    node
-        A call.
-
-    Returns
-    -------
-    bool
-        Whether it is left out.
-    """
-    return bool(node.users) and all(op_name(user) == "embedding_bag" for user in node.users)
-
-
 def _flip(w: Writer, node: fx.Node) -> None:
     """Write a slice from the last position to the first."""
     axes = [int(axis) for axis in complete(node)["dims"]]
@@ -193,5 +148,5 @@ def _flip(w: Writer, node: fx.Node) -> None:
 
 SEQUENCES: dict[str, Callable[[Writer, fx.Node], None]] = {
     **dict.fromkeys(_KINDS, _recurrent),
-    "embedding": _embedding, "embedding_bag": _bag, "flip": _flip,
+    "embedding": _embedding, "flip": _flip,
 }  # fmt: skip
