@@ -46,7 +46,12 @@ def captured(run: Run, stream: torch.cuda.Stream | None = None) -> Run:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=side):
         run()
-    return graph.replay
+
+    def again(held: Run = run) -> None:  # the graph reads and writes what `run` holds
+        del held
+        graph.replay()
+
+    return again
 
 
 def peak_mib(device: torch.device) -> float:
