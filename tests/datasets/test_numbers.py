@@ -110,6 +110,8 @@ def test_four_arrays_may_hold_numbers(tmp_path: Path) -> None:
         (np.full(40, np.nan), r"y_train\[0\] is not finite"),
         (np.full(40, 1e300), r"y_train\[0\] is not finite"),
         (np.zeros((40, 2)), r"one label an example is needed"),
+        (np.array(3.0), r"x_train has 40 examples, y_train has 0 labels"),
+        (np.zeros(40, dtype=complex), "learns numbers"),
     ],
 )
 def test_arrays_of_something_else_are_refused(y: object, reason: str, tmp_path: Path) -> None:

@@ -62,3 +62,23 @@ def test_the_fronts_are_means_over_seeds(collected):
     assert row["nonzero_weights"] == own["nonzero_weights"].mean()
     assert row["test_error_pct"] == pytest.approx(own["test_error_pct"].mean())
     assert len(fronts) == len(table) / 2
+
+
+def test_only_a_problem_on_which_nothing_was_learned_is_named(capsys):
+    guess = {"val_error_pct": 49.0, "guess_error_pct": 50.0}
+    chosen = pd.DataFrame(
+        [
+            {"problem": "a", "method": "dense", "guess_p": 0.3, **guess},
+            {"problem": "b", "method": "dense", "guess_p": 1e-9, **guess},
+            {"problem": "b", "method": "tl1", "guess_p": 0.9, **guess},
+        ]
+    )
+    numbers = SimpleNamespace(dataset="mine")
+    settings = SimpleNamespace(
+        problems={"a": numbers, "b": numbers},
+        datasets={"mine": SimpleNamespace(task="regression")},
+    )
+    collect._warn(settings, chosen)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("NOTHING WAS LEARNED on a: dense has a validation RMSE of 49.0 % of σ, ")
+    assert "guessing the mean 50.0 % of σ (p = 0.3)" in line

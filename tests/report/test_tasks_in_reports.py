@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from made_up_results import Tree
 
-from tl1bench import figures
-from tl1bench.report import page, tables, verdict
+from tl1bench import figures, tasks
+from tl1bench.report import page, readme, tables, verdict
 from tl1bench.report.tables import between_fronts, fronts, objectives, selected
 from tl1bench.results.evidence import Evidence
 from tl1bench.results.guessing import marks
@@ -89,11 +89,11 @@ def test_the_first_line_says_that_nothing_was_learned(
     guessed: pd.DataFrame, aware: Evidence
 ) -> None:
     html = page.section(guessed, aware, {}, ())
-    alarm = html.index("digits-mlp: NOTHING WAS LEARNED. Dense has a validation error of")
+    alarm = html.index("NOTHING WAS LEARNED on digits-mlp: dense has a validation error of")
     assert alarm < html.index('class="verdict"')
     assert "guessing the commonest class 90.0 % (p = 0.4)" in html
-    assert "mnist-lenet5: no better than guessing the commonest class: TL1." in html
-    assert "mnist-lenet5: NOTHING" not in html
+    assert "On mnist-lenet5 no better than guessing the commonest class: TL1." in html
+    assert "LEARNED on mnist-lenet5" not in html
 
 
 def test_nothing_is_best_where_nothing_was_learned(guessed: pd.DataFrame, aware: Evidence) -> None:
@@ -125,6 +125,19 @@ def test_a_method_that_guesses_is_marked_and_never_best(
         if "TL1 (guesses)" in line.sentence
     )  # fmt: skip
     assert line.baseline == "TL1"
+
+
+def test_the_readmes_table_names_the_error_and_marks_what_guesses(guessed: pd.DataFrame) -> None:
+    kinds = {PROBLEM: tasks.load("regression"), "mnist-lenet5": tasks.load()}
+    rows = readme._results(guessed, 0.5, kinds).splitlines()
+    assert "test RMSE % of σ or test error %" in rows[0]
+    (first,) = (row for row in rows if PROBLEM in row)
+    assert "nothing was learned" in first
+    only = guessed[guessed["method"].isin(["dense", "tl1"])]
+    hero = only.assign(method=only["method"].replace("tl1", "integrated_tl1"))
+    marked = [row for row in readme._results(hero, 0.5, kinds).splitlines() if "(guesses)" in row]
+    assert len(marked) == 3
+    assert all("(none within)" in row for row in marked)
 
 
 def test_figures_say_that_nothing_was_learned(guessed: pd.DataFrame, aware: Evidence) -> None:

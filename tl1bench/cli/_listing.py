@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tl1bench import plugins
+from tl1bench import plugins, tasks
 from tl1bench.config import Config, Problem
 from tl1bench.errors import printable
 
@@ -31,6 +31,7 @@ def show(config: Config, profiles: dict[str, Path]) -> None:
         what = (name, method.method, method.penalty, method.optimizer)
         _add(methods, *what, f"{lams}; {own}" if lams and own else lams or own or "found")
     available = Table("may be named in params.yaml", "", title="Available")
+    _add(available, "tasks", ", ".join(tasks.names()))
     _add(available, "data sets", ", ".join(n.replace("_", "-") for n in _names("datasets")))
     _add(available, "networks", ", ".join([*_names("models"), "torchvision/<network>"]))
     _add(available, "methods", ", ".join(_names("methods")))

@@ -168,8 +168,9 @@ def _of_table(name: str, content: bytes, suffix: str, options: Options) -> Datas
 
 def _check(x_train: Array, y_train: Array, x_test: Array, y_test: Array) -> None:
     for part, x, y in (("train", x_train, y_train), ("test", x_test, y_test)):
-        if len(x) != len(y):
-            raise ValueError(f"x_{part} has {len(x)} examples, y_{part} has {len(y)} labels")
+        labels = len(y) if y.ndim else 0
+        if len(x) != labels:
+            raise ValueError(f"x_{part} has {len(x)} examples, y_{part} has {labels} labels")
         if len(x) == 0:
             raise ValueError(f"the {part} part has no examples")
 

@@ -39,7 +39,7 @@ def title(panel: Axes, problem: str, size: str, evidence: Evidence) -> None:
     evidence
         Says what is learned, and whether anything was.
     """
-    panel.set_title(problem if evidence.learned(problem) else f"{problem}: nothing was learned")
+    panel.set_title(evidence.title(problem))
     panel.set_xlabel(evidence.axis_label(size, problem))
     panel.set_ylabel(evidence.axis_label(ERROR, problem))
 

@@ -39,7 +39,7 @@ def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
             _panel(panel, curves, column, evidence)
             panel.set_ylabel(label)
             panel.set_xlabel("epoch")
-        row[0].set_title(problem)
+        row[0].set_title(evidence.title(problem))
     own = looks(evidence.methods)
     handles: list[Artist] = [_panels.handle(own[m], marker="") for m in evidence.methods]
     if debiased:

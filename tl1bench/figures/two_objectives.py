@@ -40,7 +40,7 @@ def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
 def _panel(panel: Axes, runs: pd.DataFrame, problem: str, evidence: Evidence) -> None:
     chosen = {by: runs[select(runs, evidence.tolerance_pct, by)] for by in ("nonzero", "macs")}
     points = _within(runs, evidence.tolerance_pct)
-    panel.set_title(problem)
+    panel.set_title(evidence.title(problem))
     panel.set_xlabel("non-zero weights")
     panel.set_ylabel("MACs a sample")
     if points.empty:

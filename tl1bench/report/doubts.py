@@ -19,7 +19,7 @@ def doubts(table: pd.DataFrame, evidence: Evidence) -> tuple[str, ...]:
     smaller network, lies closer to the bar than the standard error of its distance from dense.
     """
     found: list[str] = []
-    for problem in evidence.problems:
+    for problem in filter(evidence.learned, evidence.problems):
         runs = table[table["problem"] == problem]
         dense = runs[(runs["method"] == DENSE) & runs["selected"]].set_index("seed")
         if dense.empty:

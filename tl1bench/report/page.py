@@ -17,7 +17,7 @@ from tl1bench.report.doubts import doubts
 from tl1bench.report.templates import environment
 from tl1bench.report.typeset import Table
 from tl1bench.report.verdict import judge
-from tl1bench.results import DENSE, Objective, ResultsError, layout
+from tl1bench.results import Objective, ResultsError, guessing, layout
 from tl1bench.results.evidence import Evidence
 from tl1bench.results.printed import display
 
@@ -93,25 +93,20 @@ def section(
 
 
 def _alarms(table: pd.DataFrame, evidence: Evidence) -> list[str]:
-    """Return a sentence for each problem on which nothing was learned, and what did no better."""
-    found = []
+    """Return a word on each problem on which nothing was learned, and on methods that guess."""
+    chosen, found = table[table["selected"]], []
     for problem in evidence.problems:
-        task, rows = evidence.task(problem), table[table["problem"] == problem]
-        dense = rows[(rows["method"] == DENSE) & rows["selected"]][
-            ["val_error_pct", "guess_error_pct", "guess_p"]
-        ].median()
+        task = evidence.task(problem)
         guesses = [m for m in evidence.methods if (problem, m) in evidence.guesses]
         if not evidence.learned(problem):
+            dense = guessing.of_dense(chosen, problem)
             found.append(
-                f"{problem}: NOTHING WAS LEARNED. Dense has a validation {task.error} of "
-                f"{dense['val_error_pct']:.1f} {task.unit}, {task.guess} "
-                f"{dense['guess_error_pct']:.1f} {task.unit} (p = {dense['guess_p']:.2g}). No "
-                "method is compared or called best there: look at the data, the learning rate and "
-                "the length of training first."
+                f"{guessing.alarm(problem, task, dense)} No method is compared or called best "
+                "there."
             )
         elif guesses:
             names = ", ".join(display(m) for m in guesses)
-            found.append(f"{problem}: no better than {task.guess}: {names}.")
+            found.append(f"On {problem} no better than {task.guess}: {names}.")
     return found
 
 

@@ -16,6 +16,7 @@ from tl1bench.report.tables.between_fronts import outcome
 from tl1bench.report.within import within
 from tl1bench.results import Objective, guessing, layout
 from tl1bench.results.between_fronts import versus_fronts
+from tl1bench.results.evidence import GUESSES
 from tl1bench.results.printed import NOTHING, display, spread
 
 _WANTED: dict[Objective, str] = {"nonzero": "non-zeros", "macs": "MACs", "latency": "latency"}
@@ -82,7 +83,8 @@ def _results(table: pd.DataFrame, tolerance: float, kinds: Mapping[str, tasks.Ta
                 own = chosen[chosen["method"] == method]
                 if not own.empty:
                     named = wanted if method in able else f"{wanted} (none within)"
-                    rows.append(_row(str(problem), named, method, own, error))
+                    mark = GUESSES if (problem, method) in guesses else ""
+                    rows.append(_row(str(problem), named, method, own, error, mark))
     return str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
 
 
@@ -111,13 +113,15 @@ def _verdict(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _row(problem: str, wanted: str, method: str, runs: pd.DataFrame, error: str) -> dict[str, str]:
+def _row(
+    problem: str, wanted: str, method: str, runs: pd.DataFrame, error: str, mark: str = ""
+) -> dict[str, str]:
     runs = runs.sort_values("seed")
     errors, ratio = runs["test_error_pct"], runs["latency_ratio_p50"].mean()
     return {
         "problem": problem,
         "smallest in": wanted,
-        "method": display(method),
+        "method": display(method) + mark,
         error: spread(errors.mean(), errors.std()),
         "non-zero weights": f"{runs['nonzero_weights'].mean():,.0f}",
         "weights": f"{runs['weights_compact'].mean():,.0f}",

@@ -85,6 +85,10 @@ class Evidence:
         """Return whether dense does better than guessing; nothing is best where it does not."""
         return (problem, layout.DENSE) not in self.guesses
 
+    def title(self, problem: str) -> str:
+        """Return what stands above a panel of a problem."""
+        return problem if self.learned(problem) else f"{problem}: nothing was learned"
+
     def name(self, problem: str, method: str) -> str:
         """Return how a method is printed, with a mark where it does no better than guessing."""
         return display(method) + (GUESSES if (problem, method) in self.guesses else "")

@@ -80,3 +80,38 @@ def unlearned(chosen: pd.DataFrame) -> tuple[str, ...]:
     """Return the problems on which nothing was learned: dense does no better than guessing."""
     guessed = marks(chosen)
     return tuple(p for p in dict.fromkeys(chosen["problem"]) if (p, DENSE) in guessed)
+
+
+def alarm(where: str, task: Task, found: Against) -> str:
+    """Return the loud word on a dense network that learned nothing.
+
+    Parameters
+    ----------
+    where
+        The problem, and which of its seeds.
+    task
+        What was to be learned.
+    found
+        Dense beside the guess.
+
+    Returns
+    -------
+    str
+        Whole sentences.
+    """
+    return (
+        f"NOTHING WAS LEARNED on {where}: dense has a validation {task.error} of "
+        f"{found.error_pct:.1f} {task.unit}, {task.guess} {found.guess_error_pct:.1f} {task.unit} "
+        f"(p = {found.p:.2g}). Look at the data, the learning rate and the length of training "
+        "before you believe anything else about it."
+    )
+
+
+def of_dense(chosen: pd.DataFrame, problem: str) -> Against:
+    """Return dense beside the guess on a problem, medians over the seeds.
+
+    Rows of runs.csv, one point a method; read are problem, method, val_error_pct, guess_error_pct
+    and guess_p.
+    """
+    own = chosen[(chosen["problem"] == problem) & (chosen["method"] == DENSE)]
+    return Against(*map(float, own[["val_error_pct", "guess_error_pct", "guess_p"]].median()))

@@ -23,7 +23,7 @@ FLOOR = "floor"  # a session that computes nothing
 START = "start"
 BEGINNING = "start.safetensors"
 DENSE_START = "start.json"
-GUESSING = "guessing.json"  # dense beside guessing the commonest class
+GUESSING = "guessing.json"  # dense beside the best guess
 # build/<profile>/train: numbers, curve and tensors of a run.
 TRAIN = "train"
 RUN = "run.json"

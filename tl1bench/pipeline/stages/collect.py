@@ -8,11 +8,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
+from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
-from tl1bench import files, results
+from tl1bench import files, results, tasks
 from tl1bench.config import Config
-from tl1bench.results import Run, layout
+from tl1bench.results import Run, guessing, layout
 
 
 def run(config: Config) -> None:
@@ -27,6 +29,7 @@ def run(config: Config) -> None:
         config.select.by,
     )
     results.write(config.reports / layout.RUNS, table)
+    _warn(config, table[table["selected"]])
     files.write_json(config.reports / layout.METRICS, results.dvc_metrics(table))
     files.write_text(
         config.reports / layout.FRONTS,
@@ -48,6 +51,15 @@ def run(config: Config) -> None:
             target = draft / record.relative_to(config.build)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(record, target)
+
+
+def _warn(config: Config, chosen: pd.DataFrame) -> None:
+    """Say loudly on which problems nothing was learned."""
+    console = Console(stderr=True, soft_wrap=True)
+    for problem in guessing.unlearned(chosen):
+        task = tasks.load(config.datasets[config.problems[problem].dataset].task)
+        said = guessing.alarm(problem, task, guessing.of_dense(chosen, problem))
+        console.print(said, style="bold red", markup=False, highlight=False)
 
 
 def _copy_first_layer(build: Path, evidence: Path, run: Run) -> None:

@@ -112,12 +112,6 @@ def _warn(jobs: list[_Job], task: tasks.Task) -> None:
         file = store.piece(job.digest) / layout.GUESSING
         found = guessing.Against(**files.read_json(file)) if file.is_file() else None
         if found is not None and not found.learned:
-            console.print(
-                f"NOTHING WAS LEARNED on {job.problem} (seed {job.seed}): dense has a validation "
-                f"{task.error} of {found.error_pct:.1f} {task.unit}, {task.guess} "
-                f"{found.guess_error_pct:.1f} {task.unit} (p = {found.p:.2g}). Look at the data, "
-                "the learning rate and the length of training before you believe what follows.",
-                style="bold red",
-                markup=False,
-                highlight=False,
-            )
+            where = f"{job.problem} (seed {job.seed})"
+            said = guessing.alarm(where, task, found)
+            console.print(said, style="bold red", markup=False, highlight=False)

@@ -41,7 +41,7 @@ def make(table: pd.DataFrame, evidence: Evidence) -> tuple[Table, ...]:
     rows = tuple(
         (
             str(p["problem"]),
-            display(p["method"]),
+            evidence.name(p["problem"], p["method"]) if p["selected"] else display(p["method"]),
             str(p["step"]),
             known(p["lam"]),
             str(p["seeds"]),
