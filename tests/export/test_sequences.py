@@ -60,6 +60,7 @@ def test_a_layer_is_one_node_of_the_units_that_are_left(kind, options, tmp_path)
     np.testing.assert_allclose(session.run(None, {"x": codes.numpy()})[0], wanted, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # torch's own advice
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "bias": False}], ids=str)
 def test_a_projection_goes_into_the_weights_of_the_state(options, tmp_path):
     class Projected(nn.Module):
