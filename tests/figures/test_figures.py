@@ -20,7 +20,7 @@ from tl1bench import figures, results
 from tl1bench.errors import ConfigError
 from tl1bench.figures import (
     _published,
-    accuracy_size,
+    accuracy_nonzero,
     first_layer,
     latency_bars,
     operators,
@@ -196,14 +196,14 @@ def test_every_operating_point_is_drawn_and_the_selected_ones_are_filled(drawn, 
 
 
 def test_a_point_above_the_panel_is_an_arrow_at_its_edge(drawn, tree):
-    axes = panel(drawn["accuracy_size"], "mnist-lenet5")
+    axes = panel(drawn["accuracy_nonzero"], "mnist-lenet5")
     arrows = [line for line in axes.lines if "uparrow" in str(line.get_marker())]
     assert [line.get_color() for line in arrows] == [looks(tree.methods)["l1"].color]
     assert arrows[0].get_ydata()[0] < 10 < 88
 
 
 def test_published_points_are_drawn_where_they_were_reported(drawn):
-    axes = panel(drawn["accuracy_size"], "mnist-lenet5")
+    axes = panel(drawn["accuracy_nonzero"], "mnist-lenet5")
     marks = {
         (line.get_marker(), round(line.get_xdata()[0], 3), line.get_ydata()[0])
         for line in axes.lines
@@ -224,7 +224,7 @@ def test_published_points_stay_away_from_other_problems():
 
 
 def test_the_caption_tells_recollections_from_what_was_seen(tree, table):
-    caption = accuracy_size.caption(table, tree.evidence)
+    caption = accuracy_nonzero.caption(table, tree.evidence)
     assert "TL1 (Ma et al.) 2019, 5,400 non-zero weights, recollected and not checked" in caption
     assert "MobilePrune 2021, 2,092 non-zero weights [released" in caption
 

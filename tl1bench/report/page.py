@@ -22,8 +22,10 @@ from tl1bench.results.evidence import Evidence
 from tl1bench.results.printed import display
 
 _TEMPLATES = Path(__file__).parent
+# On top, right below the verdict.
+_TOP = "two_objectives"
 # The trade-offs are what one comes for; the rest follows by name.
-_FIRST = ("two_objectives", "accuracy_size", "accuracy_latency")
+_FIRST = ("accuracy_nonzero", "accuracy_macs", "accuracy_latency", "accuracy_size")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def section(
     str
         HTML, escaped.
     """
-    order = [n for n in _FIRST if n in captions] + [n for n in captions if n not in _FIRST]
+    rest = [n for n in captions if n not in (_TOP, *_FIRST)]
+    order = [n for n in (_TOP, *_FIRST) if n in captions] + rest
     pictures = [_picture(name, captions[name], evidence.reports) for name in order]
     measured = [p for p in evidence.problems if evidence.measurement(p)["rows"]]
     machines = {p: machine_record(evidence.measurement(p)["machine"]) for p in measured}
@@ -80,7 +83,8 @@ def section(
             verdicts=[judge(table, evidence, by) for by in _verdicts(evidence)],
             doubts=doubts(table, evidence),
             trusted=evidence.trusted(),
-            pictures=pictures,
+            top=[picture for picture in pictures if picture.name == _TOP],
+            pictures=[picture for picture in pictures if picture.name != _TOP],
             tables=tables,
             machines=machines,
             command=evidence.command,
