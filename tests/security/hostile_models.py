@@ -95,6 +95,10 @@ def models() -> dict[str, Make]:
         ),
         "weights that are not there": of(model(tensors=(outside("w.bin"),))),
         "weights nowhere": of(model(tensors=(outside(""),))),
+        "weights at bytes that are no text": raw(
+            model(tensors=(outside("w.bin"),)).SerializeToString().replace(b"w.bin", b"w\x00\x80in")
+        ),
+        "weights at a name with a hole": of(model(tensors=(outside("w\0bin"),))),
         "weights behind the end": of(
             model(tensors=(outside("w.bin", offset="4096", length="4"),)),
             lambda f: (f / "w.bin").write_bytes(b"1234"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tl1bench import config, files, results, tasks
 from tl1bench.report.tables.between_fronts import outcome
 from tl1bench.report.within import within
 from tl1bench.results import Objective, guessing, layout
-from tl1bench.results.between_fronts import versus_fronts
+from tl1bench.results.between_fronts import EQUAL, FrontVersus, versus_fronts
 from tl1bench.results.evidence import GUESSES
 from tl1bench.results.printed import NOTHING, display, spread
 
@@ -92,25 +92,41 @@ def _verdict(table: pd.DataFrame) -> str:
     """Say by whole fronts, and in numbers, where integrated TL1 wins, ties and loses."""
     table = table[~table["problem"].isin(guessing.unlearned(table[table["selected"]]))]
     methods = [m for m in dict.fromkeys(table["method"]) if m not in (results.DENSE, results.HERO)]
-    lines = []
     objectives: dict[Objective, str] = {"nonzero": "non-zero weights", "macs": "MACs"}
-    for by, wanted in objectives.items():
-        found = [
-            v
-            for problem in dict.fromkeys(table["problem"])
-            for v in versus_fronts(table, problem, results.HERO, methods, by)
-        ]
-        parts = []
-        for verdict in ("wins", "ties", "loses"):
-            who = [f"{display(v.baseline)} on {v.problem}" for v in found if outcome(v) == verdict]
-            if who:
-                parts.append(f"{verdict} {len(who)} ({', '.join(who)})")
-        if parts:
-            lines.append(
-                f"* By **{wanted}** against test error, whole fronts of {len(found)} pairs "
-                f"compared: integrated TL1 {'; '.join(parts)}."
-            )
-    return "\n".join(lines)
+    found = {
+        (str(problem), wanted): versus_fronts(table, str(problem), results.HERO, methods, by)
+        for problem in dict.fromkeys(table["problem"])
+        for by, wanted in objectives.items()
+    }
+    rows = [
+        {"problem": problem, "size": wanted, **_against(pairs, methods)}
+        for (problem, wanted), pairs in found.items()
+        if pairs
+    ]
+    lines = []
+    for wanted in objectives.values():
+        said = [outcome(v) for (_, by), pairs in found.items() if by == wanted for v in pairs]
+        counts = ", ".join(f"{verb} {said.count(verb)}" for verb in ("wins", "ties", "loses"))
+        if said:
+            lines.append(f"* By {wanted}: of {len(said)} pairs of fronts integrated TL1 {counts}.")
+    grid = str(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
+    note = (
+        "Integrated TL1 against each other method: whole fronts of size and test error, paired by "
+        "seed; × is its size over theirs where each front crosses dense's validation error + "
+        f"{EQUAL:g} points. A verdict needs the interval and the Holm-adjusted p to agree."
+    )
+    return "\n".join([*lines, "", grid, "", note]) if lines else ""
+
+
+def _against(pairs: Sequence[FrontVersus], methods: Sequence[str]) -> dict[str, str]:
+    """Return a cell for each rival: the verdict, and the ratio of sizes at equal error."""
+    cells = {display(m): NOTHING for m in methods}
+    for v in pairs:
+        size = f" {v.size.estimate:.2f} ×" if math.isfinite(v.size.estimate) else ""
+        verdict = outcome(v)
+        word = verdict if verdict == "ties" else f"**{verdict}**"
+        cells[display(v.baseline)] = f"{word}{size}"
+    return cells
 
 
 def _row(

@@ -81,7 +81,7 @@ def _weight_files(model: Any, path: Path) -> tuple[Path, ...]:
     for tensor in _tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL and not tensor.external_data:
             continue
-        where = {entry.key: entry.value for entry in tensor.external_data}
+        where = {_text(entry.key): _text(entry.value) for entry in tensor.external_data}
         file = _beside(folder, where.get("location", ""))
         offset, length = (_whole(where.get(key) or "0") for key in ("offset", "length"))
         ends[file] = max(ends.get(file, 0), offset + length)
@@ -91,6 +91,13 @@ def _weight_files(model: Any, path: Path) -> tuple[Path, ...]:
     if sum(file.stat().st_size for file in ends) > MAX_BYTES:
         raise ValueError(f"keeps more than {MAX_BYTES:,} bytes of weights beside itself")
     return tuple(sorted(ends))
+
+
+def _text(value: str | bytes) -> str:
+    # What is no UTF-8 comes out of the parser as bytes.
+    if isinstance(value, bytes) or "\0" in value:
+        raise ValueError(f"says in {value[:40]!r}, which is no text, where its weights are")
+    return value
 
 
 def _beside(folder: Path, location: str) -> Path:
