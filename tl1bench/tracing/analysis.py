@@ -13,6 +13,7 @@ from tl1bench.tracing.channels import Channels, Flow, Ints, Known, Table, flow
 from tl1bench.tracing.factors import BATCH, levels, lone_axis, single
 from tl1bench.tracing.graph import Traced, shape_of
 from tl1bench.tracing.sharing import Places, share
+from tl1bench.tracing.slots import Slot
 
 Plan = TypeVar("Plan")
 
@@ -199,6 +200,10 @@ def _is_size(node: fx.Node) -> bool:
     return not isinstance(node.meta.get("val"), (Tensor, tuple, list))
 
 
+def _laid_out(rule: Any, node: fx.Node, state: Analysis) -> list[Slot]:
+    return [*rule.slots(node, state), *rule.places(node, state)]
+
+
 def analyse(traced: Traced, rule_of: Callable[[fx.Node], Any]) -> Analysis:
     """Run the forward and the backward pass with the rule that `rule_of` finds for each call."""
     state = Analysis(traced)
@@ -211,5 +216,5 @@ def analyse(traced: Traced, rule_of: Callable[[fx.Node], Any]) -> Analysis:
     for node in reversed(list(traced.calls)):
         state.collect(node)
         rule_of(node).backward(node, state)
-    state.places = share(traced, state.channels, lambda node: rule_of(node).slots(node, state))
+    state.places = share(traced, state.channels, lambda node: _laid_out(rule_of(node), node, state))
     return state

@@ -11,6 +11,7 @@ from torch.export.graph_signature import InputKind
 from tl1bench.errors import CompactionError
 from tl1bench.tracing import arguments, storing
 from tl1bench.tracing.graph import Traced, fold, op_name
+from tl1bench.tracing.rewriting import usual
 from tl1bench.tracing.unstacking import unstack
 
 
@@ -66,9 +67,6 @@ def read(program: torch.export.ExportedProgram) -> Traced:
     )
 
 
-_PIECES = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unbind")
-
-
 @dataclass(frozen=True, eq=False)
 class _Stored:
     name: str
@@ -102,33 +100,7 @@ def _read_call(node: fx.Node, graph: fx.Graph, static: dict[fx.Node, Tensor]) ->
         node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
         graph.erase_node(node)
         return
-    fold(_piece(node, graph, static), static)
-
-
-def _piece(node: fx.Node, graph: fx.Graph, static: dict[fx.Node, Tensor]) -> fx.Node:
-    """Return the slice that a piece of a known tensor is, or the call as it stands."""
-    owner = node.args[0] if op_name(node) == "getitem" else None
-    if not isinstance(owner, fx.Node) or op_name(owner) not in _PIECES:
-        return node
-    source, place = owner.args[0], node.args[1]
-    if source not in static or not isinstance(place, int):
-        return node
-    dim = int(arguments.complete(owner)["dim"])
-    pieces = owner.meta["val"]
-    start = sum(piece.shape[dim] for piece in pieces[:place])
-    ops = torch.ops.aten
-    with graph.inserting_before(node):
-        if op_name(owner) == "unbind":
-            found = graph.call_function(ops.select.int, (source, dim, place))
-        else:
-            stop = start + pieces[place].shape[dim]
-            found = graph.call_function(ops.slice.Tensor, (source, dim, start, stop))
-    found.meta.update(node.meta)
-    node.replace_all_uses_with(found)
-    graph.erase_node(node)
-    if not owner.users:
-        graph.erase_node(owner)
-    return found
+    fold(usual(node, graph, static), static)
 
 
 def _takes_all(node: fx.Node) -> bool:

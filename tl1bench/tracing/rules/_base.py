@@ -41,6 +41,11 @@ class Rule:
         del node, state
         return None
 
+    def places(self, node: fx.Node, state: Analysis) -> list[Slot]:
+        """Where its tensors are laid out by labels of their own, which `more` ties to channels."""
+        del node, state
+        return []
+
     def products(self, node: fx.Node, state: Analysis) -> list[tuple[int, Ints]]:
         """MACs between values that depend on the input, each with the labels that share them."""
         del node, state

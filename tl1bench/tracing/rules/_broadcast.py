@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Bools, Floats, Ints, Known, Table, table
-from tl1bench.tracing.factors import BATCH, Axes, Axis, Factor, levels, renamed, size_of
-from tl1bench.tracing.graph import op_name, shape_of
-from tl1bench.tracing.regular import product
+from tl1bench.tracing.channels import Bools, Floats, Ints, Known, table
+from tl1bench.tracing.factors import levels
+from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._contraction import Side
+from tl1bench.tracing.rules._laying import Laid, lay, operands_of, own_dims
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
-
-
-@dataclass(frozen=True, eq=False)
-class Laid:
-    """Operands laid over each other: a `Side` for what depends on the input, None for a tensor."""
-
-    sides: tuple[Side | None, ...]
-    axes: Axes
-    fixed: bool
 
 
 class Broadcast(Rule):
@@ -38,7 +27,7 @@ class Broadcast(Rule):
 
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Tie the operands' channels; two constants make a constant, a factor 0 as well."""
-        laid = _lay(node, state)
+        laid = lay(node, state)
         if laid is None:
             return OPAQUE.forward(node, state)
         shape = tuple(f.size for f in levels(laid.axes))
@@ -47,10 +36,6 @@ class Broadcast(Rule):
             if side is not None and not serves_all(side, shape):
                 wide = np.broadcast_to(side.ids, shape)
                 state.channels.tie(own.reshape(-1), wide.reshape(-1))
-        if laid.fixed and any(
-            state.tensor(o) is not None and state.shared(o) for o in operands_of(node)
-        ):
-            state.channels.force(own.reshape(-1), f"shared with {op_name(node)}")
         state.note(node, laid)
         const = [np.broadcast_to(c, shape) for c in _constants(node, laid, state)]
         return table(laid.axes, own, self.applied(node, const))
@@ -75,9 +60,9 @@ class Broadcast(Rule):
         if laid is None or result is None:
             return []
         kept, wanted = keep[result.ids], []
-        if laid.fixed:
-            rows = result.ids[product(kept) & ~kept]
-            wanted.append((rows, f"equal rows of {op_name(node)}"))
+        for fixed in laid.fixed:
+            for ids in fixed.wanted(result.ids, keep):
+                wanted.append((ids, f"equal rows of {op_name(node)}"))
         for side in laid.sides:
             if side is not None and serves_all(side, result.ids.shape) and kept.any():
                 wanted.append((side.ids.reshape(-1), f"one for all in {op_name(node)}"))
@@ -92,8 +77,13 @@ class Broadcast(Rule):
             Slot(operand, dim, result.ids, "produced")
             for operand in operands_of(node)
             if (tensor := state.tensor(operand)) is not None
-            for _, dim in _own_dims(tensor, laid.axes)
+            for _, dim in own_dims(tensor, laid.axes)
         ]
+
+    def places(self, node: fx.Node, state: Analysis) -> list[Slot]:
+        """Say where a known operand is laid out by places that all rows have."""
+        laid = state.plan(node, Laid)
+        return [] if laid is None else [Slot(f.operand, f.dim, f.places, "") for f in laid.fixed]
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with what is left of a known operand."""
@@ -109,10 +99,10 @@ class Broadcast(Rule):
             if tensor is None:
                 written[operand] = out.value(operand)
                 continue
-            places = {
-                dim: np.flatnonzero(kept.any(axis=_but(level, kept.ndim)))
-                for level, dim in _own_dims(tensor, laid.axes)
-            }
+            places = {f.dim: np.flatnonzero(out.keep[f.places])
+                      for f in laid.fixed if f.operand is operand}  # fmt: skip
+            if kept.ndim == 1:
+                places = {dim: np.flatnonzero(kept) for _, dim in own_dims(tensor, laid.axes)}
             written[operand] = out.tensor(operand, out.sliced(operand, places))
         if any(w is None for w in written.values()):
             return None
@@ -133,83 +123,6 @@ def serves_all(side: Side, shape: tuple[int, ...]) -> bool:
     return side.table.ids.size == 1 and bool(shape)
 
 
-def operands_of(node: fx.Node) -> list[fx.Node]:
-    """Return the operands of a call, in order."""
-    return [operand for operand in node.args if isinstance(operand, fx.Node)]
-
-
-def _but(level: int, count: int) -> tuple[int, ...]:
-    return tuple(a for a in range(count) if a != level)
-
-
-def _lay(node: fx.Node, state: Analysis) -> Laid | None:
-    """Lay the axes of both operands over each other from the last one on."""
-    ndim, operands = node.meta["val"].dim(), operands_of(node)
-    tables: list[Table | None] = []
-    for operand in operands:
-        known = None if state.tensor(operand) is not None else state.table(operand)
-        if known is None and state.tensor(operand) is None:
-            return None
-        tables.append(known)
-    padded = [None if t is None else ((),) * (ndim - len(t.axes)) + t.axes for t in tables]
-    axes = _joined([p for p in padded if p is not None], ndim)
-    sizes = shape_of(node, BATCH)
-    if axes is None or any(a and size_of(a) != n for a, n in zip(axes, sizes, strict=True)):
-        return None
-    # A known operand may be all that has more than one position along an axis.
-    axes = tuple(
-        axis or ((Factor(n, False, ()),) if n != 1 else ())
-        for axis, n in zip(axes, sizes, strict=True)
-    )
-    sides: list[Side | None] = []
-    for known, own in zip(tables, padded, strict=True):
-        if known is None or own is None:
-            sides.append(None)
-            continue
-        shape = tuple(
-            next((f.size for f in mine if f.channel), 1)
-            for mine, axis in zip(own, axes, strict=True) if any(f.channel for f in axis)
-        )  # fmt: skip
-        sides.append(Side(known, shape, len(shape)))
-    full = tuple(f.size for f in levels(axes))
-    if not any(side is not None and side.shape == full for side in sides):
-        return None
-    several = len(full) > 1
-    fixed = several and any(
-        t is not None and bool(_own_dims(t, axes)) for t in map(state.tensor, operands)
-    )
-    return Laid(tuple(sides), renamed(axes), fixed)
-
-
-def _joined(operands: list[Axes], ndim: int) -> Axes | None:
-    """Return the axes of the result; None where factors do not fit."""
-    found: list[Axis] = []
-    for place in range(ndim):
-        own = [axes[place] for axes in operands if axes[place]]
-        wide = [axis for axis in own if [f.size for f in axis] != [1]] or own
-        kinds = {tuple((f.size, f.channel) for f in axis) for axis in wide}
-        if len(kinds) > 1:
-            return None
-        if any(not f.channel for axis in own for f in axis) != any(
-            not f.channel for axis in wide for f in axis
-        ):
-            return None
-        found.append(wide[0] if wide else ())
-    return tuple(found)
-
-
-def _own_dims(tensor: Tensor, axes: Axes) -> list[tuple[int, int]]:
-    """Return (level, dimension) wherever a known tensor tells channels of an axis apart."""
-    found, level = [], 0
-    for place, axis in enumerate(axes):
-        dim = place - len(axes) + tensor.dim()
-        if any(f.channel for f in axis):
-            if dim >= 0 and tensor.shape[dim] > 1:
-                found.append((level, dim))
-            level += 1
-    return found
-
-
 def _constants(node: fx.Node, laid: Laid, state: Analysis) -> list[Floats]:
     """Return per operand what is constant of it, 1 along levels that it does not tell apart."""
     found = []
@@ -219,7 +132,7 @@ def _constants(node: fx.Node, laid: Laid, state: Analysis) -> list[Floats]:
             continue
         tensor = state.tensor(operand)
         assert tensor is not None
-        own = dict(_own_dims(tensor, laid.axes))
+        own = dict(own_dims(tensor, laid.axes))
         order = [own[level] for level in sorted(own)]
         numbers = tensor.to(torch.float64).permute(
             *order, *(d for d in range(tensor.dim()) if d not in order)

@@ -141,6 +141,10 @@ class Binary(Rule):
                     found.append(Slot(operand, dim, known.ids, "produced"))
         return found
 
+    def places(self, node: fx.Node, state: Analysis) -> list[Slot]:
+        """Say where a known operand is laid out by places that all rows have."""
+        return BROADCAST.places(node, state)
+
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call; an operand of constants becomes a buffer or, if neutral, vanishes."""
         pair = out.state.plan(node, Pair)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import fx
@@ -11,11 +11,12 @@ from torch import fx
 from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import node_of
-from tl1bench.tracing.channels import Known, flow, table
+from tl1bench.tracing.channels import Bools, Ints, Known, flow, table
 from tl1bench.tracing.factors import BATCH, Factor, renamed, size_of
 from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
+from tl1bench.tracing.rules.over_channels import OVER_CHANNELS, REPEATED
 from tl1bench.tracing.writer import Emitter
 
 
@@ -87,8 +88,10 @@ def has_divisor(read: Mapping[str, Any]) -> bool:
 class Mean(Rule):
     """Mean, maximum or sum over positions, with or without keeping the dimensions."""
 
+    across: ClassVar[Rule] = OVER_CHANNELS
+
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
-        """Drop the reduced dimensions; reducing over the channels themselves is opaque."""
+        """Drop the reduced dimensions."""
         source_node = node.args[0]
         dims = node.args[1] if len(node.args) > 1 else None
         if not isinstance(source_node, fx.Node) or not isinstance(dims, (list, tuple)) or not dims:
@@ -96,7 +99,9 @@ class Mean(Rule):
         source = state.flows.get(source_node)
         ndim = source_node.meta["val"].dim()
         over = {int(d) % ndim for d in dims}
-        if source is None or source.axis in over or 0 in over:
+        if source is not None and source.axis in over:
+            return OVER_CHANNELS.forward(node, state)
+        if source is None or 0 in over:
             return OPAQUE.forward(node, state)
         keepdim = len(node.args) > 2 and bool(node.args[2])
         axis = source.axis - (0 if keepdim else sum(1 for d in over if d < source.axis))
@@ -111,13 +116,25 @@ class Mean(Rule):
         source = state.known(node.args[0]) if isinstance(node.args[0], fx.Node) else None
         if result is not None and source is not None and result.ids is source.ids:
             result.pass_on(source)
+        else:
+            self.across.backward(node, state)
+
+    def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
+        """As the same over channels."""
+        return self.across.more(node, state, keep)
+
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Write the call as it stands, or as the same over channels."""
+        return self.across.emit(node, out)
 
 
 class Expand(Mean):
     """Positions repeated: every channel stays what it is."""
 
+    across: ClassVar[Rule] = REPEATED
+
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
-        """Pass channels on; to repeat one channel many times is opaque."""
+        """Pass channels on, or one channel to many."""
         source_node = node.args[0]
         if source_node in state.tables:
             return self.several(node, state)
@@ -126,7 +143,7 @@ class Expand(Mean):
             return OPAQUE.forward(node, state)
         axis = source.axis + node.meta["val"].dim() - source_node.meta["val"].dim()
         if node.meta["val"].shape[axis] != len(source.ids):
-            return OPAQUE.forward(node, state)
+            return REPEATED.forward(node, state)
         return flow(axis, source.ids, source.const)
 
     def several(self, node: fx.Node, state: Analysis) -> Known | None:
@@ -147,7 +164,7 @@ class Expand(Mean):
         source, known = out.value(node.args[0]), out.state.known(node)
         before = out.state.known(node_of(node.args[0]))
         if source is None or known is None or before is None or known.ids is not before.ids:
-            return out.copy(node)
+            return self.across.emit(node, out)
         sizes, lying = [*out.argument(node.args[1])], out.state.table(node)
         assert lying is not None
         for place, axis in enumerate(lying.axes):
