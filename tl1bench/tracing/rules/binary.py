@@ -12,7 +12,8 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Floats, Flow, Ints, Known, flow
 from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules._base import Rule
-from tl1bench.tracing.rules._broadcast import BROADCAST, Laid
+from tl1bench.tracing.rules._broadcast import BROADCAST
+from tl1bench.tracing.rules._laying import Laid
 from tl1bench.tracing.rules._operands import (
     Pair,
     both,

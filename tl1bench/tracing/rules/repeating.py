@@ -59,7 +59,8 @@ class Repeat(Rule):
         if found.level is not None:
             shape = used.shape
             before, behind = shape[: found.level], shape[found.level + 1 :]
-            used = used.reshape(*before, -1, found.times, *behind).any(axis=found.level + 1)
+            copies = used.reshape(*before, -1, found.times, *behind)
+            used = np.asarray(copies.any(axis=found.level + 1))
         found.source.use(np.asarray(used))
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
