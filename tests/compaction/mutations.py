@@ -96,6 +96,8 @@ BEHAVIOURS = [
              state.channels.fresh(site.groups * site.weight.shape[1])),
     Mutation("a constant at a border gives none", affine.Affine, "loses_constants",
              lambda right: lambda self, site: site.shared),
+    Mutation("a constant into a shared layer gives none", affine.Affine, "loses_constants",
+             lambda right: lambda self, site: site.border),
     Mutation("γ = 0 reads nothing", normalise.BatchNorm, "reads",
              lambda right: lambda self, result: result.used),
     Mutation("inputs with a weight are read", affine.Affine, "read_inputs",
