@@ -226,7 +226,9 @@ def _sizes(module: nn.Module) -> tuple[int, int, int]:
 
 def _given(traced: Traced) -> tuple[int, int, int]:
     """Learnt numbers, numbers and bytes of the model that was traced; tied tensors count once."""
-    own = traced.given
+    own = {
+        node: traced.static[node] for node in traced.names if traced.names[node] not in traced.ties
+    }
     learnt = sum(t.numel() for node, t in own.items() if node in traced.parameters)
     numbers = sum(t.numel() for t in own.values())
     return learnt, numbers, sum(t.numel() * t.element_size() for t in own.values())

@@ -66,7 +66,7 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, module: fx.Graph
     shared = [pair for node in state.traced.calls for pair in rule_of(node).products(node, state)]
     shrunk = sum(macs * int(keep[ids].sum()) // ids.size for macs, ids in shared)
     products = sum(macs for macs, _ in shared)
-    tensors = state.traced.given
+    tensors = {node: state.traced.static[node] for node in state.traced.names}
     return Report(
         layers=tuple(layers),
         weights_before=sum(layer.weights_before for layer in layers),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from onnx import helper
 from torch import fx
 
 from tl1bench.export.writer import Unsupported, Writer
@@ -36,17 +35,9 @@ def _permute(w: Writer, node: fx.Node) -> None:
 
 def _expand(w: Writer, node: fx.Node) -> None:
     source, shape = w.operand_of(node), list(node.meta["val"].shape)
-    if all(isinstance(size, int) for size in shape):
-        w.emit(node, "Expand", [w.name(source), w.integers(shape)])
-        return
-    if not is_batch(shape[0]) or not all(isinstance(size, int) for size in shape[1:]):
+    if not all(isinstance(size, int) for size in shape):
         raise Unsupported
-    batch, sizes = f"{node.name}_batch", f"{node.name}_sizes"
-    given = w.name(w.traced.inputs[0])
-    w.nodes.append(helper.make_node("Shape", [given], [batch], name=batch, start=0, end=1))
-    rest = [batch, w.integers(shape[1:])]
-    w.nodes.append(helper.make_node("Concat", rest, [sizes], name=sizes, axis=0))
-    w.emit(node, "Expand", [w.name(source), sizes])
+    w.emit(node, "Expand", [w.name(source), w.integers(shape)])
 
 
 def _place(w: Writer, node: fx.Node) -> None:

@@ -73,11 +73,6 @@ class Traced:
                 fold(node, static)
         return replace(self, static=static)
 
-    @property
-    def given(self) -> dict[fx.Node, Tensor]:
-        """The tensors that the network came with; those under several names once."""
-        return {n: self.static[n] for n, name in self.names.items() if name not in self.ties}
-
     def folded(self) -> Traced:
         """Return the same network with every known tensor stored as it is read."""
         return replace(self, stored=frozenset(self.readings), computed=())

@@ -11,10 +11,8 @@ from torch import fx
 from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints, Known, flow
-from tl1bench.tracing.graph import is_batch
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._form import choose_representative, equalise, groups_alive
-from tl1bench.tracing.rules._layer_parts import constants, picked
 from tl1bench.tracing.rules._weights import slice_layer
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.site import PRODUCTS, Site, normal_form
@@ -100,7 +98,7 @@ class Affine(Rule):
             return []
         source, result = state.along(site.source, site.axis), state.flows[node]
         inside, outside = keep[source.ids], keep[result.ids]
-        if not outside.any() or self.is_constant(node, site, result):
+        if not outside.any():
             return []
         name, exact = state.label(site.matrix), self.unfoldable(site, source)
         wanted = [(source.ids[~inside & exact], f"constant that {name} cannot fold")]
@@ -117,27 +115,6 @@ class Affine(Rule):
             equal = equalise(source.ids, inside, alive) + equalise(result.ids, outside, alive)
             wanted += [(ids, f"equal groups of {name}") for ids in equal]
         return wanted
-
-    def is_constant(self, node: fx.Node, site: Site, result: Flow) -> bool:
-        """Whether all that is needed of the result are constants, which need no weights.
-
-        Parameters
-        ----------
-        node
-            The call.
-        site
-            The same in normal form.
-        result
-            Its channels.
-
-        Returns
-        -------
-        bool
-            Whether its bias, spread over samples and positions, is enough.
-        """
-        sizes = node.meta["val"].shape
-        known = all(isinstance(size, int) or is_batch(size) for size in sizes)
-        return known and not site.shared and not result.needed.any()
 
     def represents(self, site: Site) -> bool:
         """Whether one constant input can stand for all others."""
@@ -190,23 +167,32 @@ class Affine(Rule):
         site = out.state.plan(node, Site)
         if site is None:
             return out.copy(node)
-        source, result = out.value(site.source), out.state.flows[node]
-        if not out.keep[result.ids].any():
-            return None
-        if out.folding and self.is_constant(node, site, result):
-            return constants(node, site, result, out)
-        if source is None:
+        source = out.value(site.source)
+        if source is None or not out.keep[out.state.flows[node].ids].any():
             return None
         left = slice_layer(node, site, out)
         out.layers[node] = left
         if left.gather is not None:
-            source = picked(node, site, source, left.gather, out)
+            source = self._picked(node, site, source, left.gather, out)
         weight = out.tensor(site.matrix, left.weight)
         bias = None
         if left.bias is not None:
             bias = (out.bias(site.matrix, left.bias) if site.bias is None
                     else out.tensor(site.bias, left.bias))  # fmt: skip
         return self._written(node, out, source, weight, bias, left.groups)
+
+    @staticmethod
+    def _picked(node: fx.Node, site: Site, source: fx.Node, chosen: Ints, out: Emitter) -> fx.Node:
+        """Write the inputs that are read: neighbours as a slice, groups as slices side by side."""
+        ops, write = torch.ops.aten, out.graph.call_function
+        runs = np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1)
+        if len(runs) > 1 and site.groups == 1:
+            return write(ops.index_select.default, (source, site.axis, out.index(node, chosen)))
+        parts = [
+            write(ops.slice.Tensor, (source, site.axis, int(run[0]), int(run[-1]) + 1))
+            for run in runs
+        ]
+        return parts[0] if len(parts) == 1 else write(ops.cat.default, (parts, site.axis))
 
     def _written(
         self,

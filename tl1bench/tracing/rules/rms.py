@@ -79,8 +79,7 @@ class RmsNorm(Rule):
             return out.copy(node)
         kept = out.keep[found.source.ids]
         scale, eps = self.scale(kept), self.epsilon(node, found.source, kept)
-        ops = torch.ops.aten
-        weight: fx.Node | None = None
+        weight, ops = None, torch.ops.aten
         if found.weight is not None:
             left = out.sliced(found.weight, {0: np.flatnonzero(kept)})
             if not kept.all() and not out.state.shared(found.weight):
@@ -94,22 +93,7 @@ class RmsNorm(Rule):
         return float(np.sqrt(len(kept) / kept.sum()))
 
     def epsilon(self, node: fx.Node, source: Flow, kept: Bools) -> float | None:
-        """Return ε'.
-
-        Parameters
-        ----------
-        node
-            The call.
-        source
-            What it normalises.
-        kept
-            (channel,) which stay.
-
-        Returns
-        -------
-        float or None
-            None where nothing is gone and the call names none.
-        """
+        """Return ε'; None where nothing is gone and the call names none."""
         eps, value = complete(node)["eps"], node_of(node.args[0]).meta["val"]
         if kept.all():
             return eps if eps is None else float(eps)
