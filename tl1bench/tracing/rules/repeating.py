@@ -47,8 +47,8 @@ class Repeat(Rule):
         axes = renamed((*source.axes[:dim], wide, *source.axes[dim + 1 :]))
         if level is None:
             return table(axes, source.ids, source.const)
-        ids, const = (np.repeat(a, times, axis=level) for a in (source.ids, source.const))
-        return table(axes, ids, const)
+        const = np.repeat(source.const, times, axis=level)
+        return table(axes, np.repeat(source.ids, times, axis=level), const)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use a channel where any of its copies is used."""
