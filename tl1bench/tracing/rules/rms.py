@@ -79,7 +79,8 @@ class RmsNorm(Rule):
             return out.copy(node)
         kept = out.keep[found.source.ids]
         scale, eps = self.scale(kept), self.epsilon(node, found.source, kept)
-        weight, ops = None, torch.ops.aten
+        ops = torch.ops.aten
+        weight: fx.Node | None = None
         if found.weight is not None:
             left = out.sliced(found.weight, {0: np.flatnonzero(kept)})
             if not kept.all() and not out.state.shared(found.weight):
@@ -93,7 +94,22 @@ class RmsNorm(Rule):
         return float(np.sqrt(len(kept) / kept.sum()))
 
     def epsilon(self, node: fx.Node, source: Flow, kept: Bools) -> float | None:
-        """Return ε'; None where nothing is gone and the call names none."""
+        """Return ε'.
+
+        Parameters
+        ----------
+        node
+            The call.
+        source
+            What it normalises.
+        kept
+            (channel,) which stay.
+
+        Returns
+        -------
+        float or None
+            None where nothing is gone and the call names none.
+        """
         eps, value = complete(node)["eps"], node_of(node.args[0]).meta["val"]
         if kept.all():
             return eps if eps is None else float(eps)
