@@ -73,7 +73,9 @@ def _panel(
     others: Sequence[_published.Point],
 ) -> None:
     top = _tradeoff.error_ceiling(points)
-    smallest = min([points[f"{size}_mean"].min(), *(o.weights_pct for o in others)])
+    sizes = [*points[f"{size}_mean"], *(o.weights_pct for o in others)]
+    # A network of which nothing is left has no place on a logarithmic axis.
+    smallest = min(value for value in (*sizes, 100.0) if value > 0)
     _panels.log_axis(panel, "x", 0.6 * smallest, 140.0)
     _tradeoff.draw_points(panel, points, evidence, size, top)
     hero = points[points["method"] == HERO]
