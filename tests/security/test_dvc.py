@@ -63,10 +63,11 @@ def test_dvc_runs_no_name_of_a_data_set(tmp_path: Path) -> None:
     name = "x; touch RAN #"
     tree = checkout(tmp_path, {**RAW, "datasets": {name: {}}})
     (tree / "data" / name).mkdir(parents=True)
-    for place in ("tl1bench/datasets", "tl1bench/pipeline/stages"):
-        (tree / place).mkdir(parents=True)
-    for file in ("loading.py", "stages/data.py"):
-        (tree / "tl1bench/pipeline" / file).write_text("")
+    for place in STAGES["data"]["deps"][1:]:
+        folder = tree / place if not place.endswith(".py") else (tree / place).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if place.endswith(".py"):
+            (tree / place).write_text("")
     done = call(tree, "-m", "dvc", "repro", "--single-item", f"data@{name}")
     assert done.returncode != 0
     assert "fingerprint" in done.stdout  # its command was started: with the name as one word

@@ -14,7 +14,7 @@ from hostile import NAMES
 from made_up_results import every, make_tree, table, tree
 
 from tl1bench.cli import _page
-from tl1bench.compaction.report import LayerReport, Report
+from tl1bench.compaction.report import LayerReport, Report, Rest
 from tl1bench.report import page
 
 __all__ = ["every", "make_tree", "table", "tree"]
@@ -65,7 +65,10 @@ def policy(text: str) -> dict[str, list[str]]:
 
 def findings(name: str) -> _page.Findings:
     layer = LayerReport(name, name, *range(1, 12), {name: 1})
-    report = Report((layer,), *range(1, 8), (name,), name)
+    report = Report(
+        (layer,), *range(1, 8), (name,), name, rest=(Rest(name, 1, 2, 3),), numbers_before=1,
+        numbers_nonzero=2, numbers_after=3, uncovered={name: 1},
+    )  # fmt: skip
     machine = {"trusted": False, "reason": name, "cpu": name, "versions": {"onnxruntime": name},
                "protocol": {"processes": 5, "mode": name}}  # fmt: skip
     row = {"p50_us": 1.0, "ratio_p50": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "batch": 1}
