@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
 from torch.nn import functional
 
 from tl1bench import optimizers, penalties
@@ -42,12 +44,15 @@ def data_parallel(name: str, rank: int) -> list[str]:
     return [p.detach().numpy().tobytes().hex() for p in model.parameters()]
 
 
-def sharded(name: str) -> float:
+def sharded(name: str, tensor_parallel: bool = False) -> float:
     """Train sharded and whole on the same samples; return how far the weights are apart."""
     whole, shards = network(), network()
     mesh = dist.device_mesh.init_device_mesh("cpu", (2,))
-    for layer in (shards[0], shards[2], shards):
-        fully_shard(layer, mesh=mesh)
+    if tensor_parallel:  # the second layer stays whole beside it
+        parallelize_module(shards[0], mesh, ColwiseParallel(output_layouts=Replicate()))
+    else:
+        for layer in (shards[0], shards[2], shards):
+            fully_shard(layer, mesh=mesh)
     penalty = penalties.load("tl1", lam=0.02, a=1.0)
     made = []
     for model in (whole, shards):
@@ -59,9 +64,10 @@ def sharded(name: str) -> float:
     made[0].freeze_zeros()
     train(whole, made[0], seed=1)
     apart = abs(values[0] - values[1])
-    for p, q in zip(whole.parameters(), shards.parameters(), strict=True):
-        apart = max(apart, float((p - q.full_tensor()).detach().abs().max()))
-        assert torch.equal(p == 0, q.full_tensor() == 0)
+    for p, shard in zip(whole.parameters(), shards.parameters(), strict=True):
+        q = shard.full_tensor() if isinstance(shard, DTensor) else shard
+        apart = max(apart, float((p - q).detach().abs().max()))
+        assert torch.equal(p == 0, q == 0)
     assert (whole[0].weight == 0).any()
     return apart
 
@@ -85,7 +91,7 @@ if __name__ == "__main__":
     found = {
         name: {
             "weights": data_parallel(name, rank),
-            "apart": sharded(name),
+            "apart": max(sharded(name), sharded(name, tensor_parallel=True)),
             "refused": refused(name),
         }
         for name in optimizers.names()

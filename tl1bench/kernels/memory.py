@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -117,6 +117,20 @@ def shard(t: Tensor) -> Tensor:
     from torch.distributed.tensor import DTensor  # slow to import, and few have one
 
     return t.to_local() if isinstance(t, DTensor) else t
+
+
+def alike(rows: Iterable[tuple[Tensor, ...]]) -> Iterator[list[list[Tensor]]]:
+    """Yield the columns of `rows`: of those that begin with a whole tensor, then of the sharded.
+
+    torch's operations over lists take no mixture.
+    """
+    whole: list[tuple[Tensor, ...]] = []
+    sharded: list[tuple[Tensor, ...]] = []
+    for row in rows:
+        (whole if shard(row[0]) is row[0] else sharded).append(row)
+    for found in (whole, sharded):
+        if found:
+            yield [list(column) for column in zip(*found, strict=True)]
 
 
 def summed(here: Tensor, t: Tensor) -> Tensor:

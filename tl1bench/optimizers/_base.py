@@ -16,6 +16,7 @@ from torch._compile import _disable_dynamo
 
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
+from tl1bench.kernels.memory import alike
 from tl1bench.kernels.momentum import Moves
 from tl1bench.optimizers._chosen import Penalise
 from tl1bench.optimizers._given import Given, Inputs, Parameters, ParamGroups, Sides
@@ -161,9 +162,9 @@ class ProximalOptimizer(Regularised):
             moves.finish_all()
             on_card.finish()
             masks = {n: self.state.get(p, {}).get("mask") for n, p in self._penalised.items()}
-            held = {n: mask for n, mask in masks.items() if mask is not None}
-            if held:
-                torch._foreach_mul_([tensors[n] for n in held], list(held.values()))
+            held = [(tensors[n], mask) for n, mask in masks.items() if mask is not None]
+            for weights, zeros in alike(held):
+                torch._foreach_mul_(weights, zeros)
             return
         for part, factor, place in self._current(self.lam_scale):
             if part.lam * factor > 0:

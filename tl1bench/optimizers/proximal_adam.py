@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
+from tl1bench.kernels.memory import alike
 from tl1bench.optimizers._base import (
     Inputs,
     Parameters,
@@ -84,23 +85,33 @@ class ProximalAdam(ProximalOptimizer):
     def _step(self) -> None:
         steps: dict[Tensor, Step] = {}
         for group in self.param_groups:
-            params, grads = self._moving(group)
-            if not params:
-                continue
-            group["taken"] += 1
-            first, second = self._moments(params, grads, group)
-            spread = torch._foreach_sqrt(second)
-            torch._foreach_div_(spread, (1 - group["beta2"] ** group["taken"]) ** 0.5)
-            torch._foreach_add_(spread, group["eps"])
-            lr = float(group["lr"])
-            torch._foreach_addcdiv_(
-                params, first, spread, value=-lr / (1 - group["momentum"] ** group["taken"])
-            )
-            torch._foreach_reciprocal_(spread)
-            torch._foreach_mul_(spread, lr)
-            steps |= dict(zip(params, spread, strict=True))
-        moved = {n: steps.get(p, torch.zeros_like(p)) for n, p in self._penalised.items()}
-        self._regularise(self._penalised, moved)
+            moving = list(zip(*self._moving(group), strict=True))
+            group["taken"] += bool(moving)
+            for params, grads in alike(moving):
+                steps |= self._moved(params, grads, group)
+        self._regularise(
+            self._penalised,
+            {
+                n: steps[p] if p in steps else torch.zeros_like(p)
+                for n, p in self._penalised.items()
+            },
+        )
+
+    def _moved(
+        self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]
+    ) -> dict[Tensor, Step]:
+        """Move parameters of a group; return the steps that they took."""
+        first, second = self._moments(params, grads, group)
+        spread = torch._foreach_sqrt(second)
+        torch._foreach_div_(spread, (1 - group["beta2"] ** group["taken"]) ** 0.5)
+        torch._foreach_add_(spread, group["eps"])
+        lr = float(group["lr"])
+        torch._foreach_addcdiv_(
+            params, first, spread, value=-lr / (1 - group["momentum"] ** group["taken"])
+        )
+        torch._foreach_reciprocal_(spread)
+        torch._foreach_mul_(spread, lr)
+        return dict(zip(params, spread, strict=True))
 
     def _moments(
         self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]

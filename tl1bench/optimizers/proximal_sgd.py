@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
+from tl1bench.kernels.memory import alike
 from tl1bench.kernels.momentum import Momentum, Moves
 from tl1bench.optimizers._base import (
     Inputs,
@@ -97,8 +98,8 @@ class ProximalSGD(ProximalOptimizer):
                 for each in zip(params, grads, buffers, strict=True)
                 if not (on_card.add(rule, *each) or moves.add(rule, *each))
             ]
-            if now:
-                rule.step_(*(list(column) for column in zip(*now, strict=True)))
+            for columns in alike(now):
+                rule.step_(*columns)
         steps = {n: rates.get(p, 0.0) for n, p in self._penalised.items()}
         self._regularise(self._penalised, steps, moves, on_card)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tl1bench.kernels.memory import alike
 from tl1bench.optimizers._base import (
     Inputs,
     Parameters,
@@ -82,32 +83,38 @@ class RMDA(ProximalOptimizer):
     def _step(self) -> None:
         steps: dict[Tensor, Step] = {}
         for group in self.param_groups:
-            params, grads = self._moving(group)
-            if not params:
+            moving = list(zip(*self._moving(group), strict=True))
+            if not moving:
                 continue
-            if group["weight_decay"]:
-                grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
             group["taken"] = group.get("taken", 0) + 1
             beta = math.sqrt(group["taken"])
             stride = float(group["lr"]) * beta
             group["thresholds"] = group.get("thresholds", 0.0) + stride
-            self._begin(params)
-            dual = [self.state[p]["dual"] for p in params]
-            torch._foreach_add_(dual, grads, alpha=stride)
-            for p in params:  # shards have no such operation over lists
-                p.copy_(self.state[p]["start"])
-            torch._foreach_add_(params, dual, alpha=-1 / beta)
-            steps |= dict.fromkeys(params, group["thresholds"] / beta)
+            for params, grads in alike(moving):
+                self._move(params, grads, group["weight_decay"], stride, beta)
+                steps |= dict.fromkeys(params, group["thresholds"] / beta)
         self._regularise(
             self._penalised, {n: steps.get(p, 0.0) for n, p in self._penalised.items()}
         )
         for group in self.param_groups:
-            params = [p for p in group["params"] if p in steps]
-            if group["momentum"] and params:
-                averages = [self.state[p]["average"] for p in params]
+            rows = [(p, self.state[p]["average"]) for p in group["params"] if p in steps]
+            for params, averages in alike(rows if group["momentum"] else ()):
                 torch._foreach_lerp_(averages, params, 1 - group["momentum"])
                 for p, average in zip(params, averages, strict=True):
                     p.copy_(average * (p != 0))
+
+    def _move(
+        self, params: list[Tensor], grads: list[Tensor], decay: float, stride: float, beta: float
+    ) -> None:
+        """Take in gradients; move parameters to where their sum leads from the start."""
+        if decay:
+            grads = list(torch._foreach_add(grads, params, alpha=decay))
+        self._begin(params)
+        dual = [self.state[p]["dual"] for p in params]
+        torch._foreach_add_(dual, grads, alpha=stride)
+        for p in params:  # shards have no such operation over lists
+            p.copy_(self.state[p]["start"])
+        torch._foreach_add_(params, dual, alpha=-1 / beta)
 
     def _begin(self, params: list[Tensor]) -> None:
         for p in params:
