@@ -1,1 +1,1 @@
-"""C kernels in .c files, compiled at first use, and the torch formulas that they must equal."""
+"""Kernels in C, compiled at first use, and in Triton; the torch formulas that they must equal."""

@@ -5,6 +5,7 @@ No penalty is known by name here: each offers its own prox in place.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -39,9 +40,13 @@ class GroupPlace:
 
     @classmethod
     def of(cls, groups: Groups, tensors: Mapping[str, Tensor], members: int) -> GroupPlace:
-        """Prepare `groups` of the tensors named."""
-        parts = tuple(SlicePart.of(piece, tensors[piece.tensor]) for piece in groups.slices)
-        return cls(groups, parts, members)
+        """Prepare `groups` of the tensors named, their indices on the tensors' devices."""
+        slices = tuple(
+            dataclasses.replace(piece, index=piece.index.to(tensors[piece.tensor].device))
+            for piece in groups.slices
+        )
+        parts = tuple(SlicePart.of(piece, tensors[piece.tensor]) for piece in slices)
+        return cls(dataclasses.replace(groups, slices=slices), parts, members)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -86,7 +86,8 @@ def _relative(found: Tensor, expected: Tensor) -> float:
 def _network(device: torch.device, dtype: torch.dtype) -> nn.Sequential:
     torch.manual_seed(1)
     model = nn.Sequential(
-        nn.Conv2d(2, 5, 3), nn.ReLU(), nn.Conv2d(5, 6, 3), nn.ReLU(), nn.Flatten(),
+        nn.Conv2d(2, 5, 3), nn.ReLU(), nn.Conv2d(5, 6, 3), nn.ReLU(),
+        nn.Conv2d(6, 6, 1, groups=2), nn.ReLU(), nn.Flatten(),
         nn.Linear(96, 7), nn.ReLU(), nn.Linear(7, 3),
     )  # fmt: skip
     return model.to(device, dtype)
