@@ -84,3 +84,6 @@ def test_outputs_are_classes_or_a_number_with_its_scale() -> None:
     found = card(numbers)
     assert found["outputs"] == {"mean": 3.0, "scale": 2.0}
     assert found["errors"]["unit"] == "% of σ"
+    # The file itself says so, too, as no preprocessing does.
+    assert cards.carried(numbers) == {"tl1bench.target": '{"mean": 3.0, "scale": 2.0}'}
+    assert cards.carried(data()) == {}

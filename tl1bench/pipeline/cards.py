@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from tl1bench.results import Run
 
 FORMAT = "tl1bench model card 1"
+TARGET = "tl1bench.target"
+"""Under which key an ONNX file's metadata say how its output stands for a number."""
 _ERRORS = (
     *("val_error_pct", "test_error_pct", "test_rmse", "test_r2"),
     *("guess_error_pct", "guess_p"),
@@ -101,3 +104,26 @@ def whole(
         "outputs": outputs,
         "file": dict(file),
     }
+
+
+def carried(data: Dataset) -> dict[str, str]:
+    """Return what an ONNX file itself says of its inputs and outputs, as JSON by key.
+
+    Parameters
+    ----------
+    data
+        Prepared: a table's columns and what they become, numbers in the own unit t = `mean` +
+        `scale` · output, or nothing where classes are told from arrays.
+
+    Returns
+    -------
+    dict
+        For the file's metadata.
+    """
+    from tl1bench.datasets import METADATA
+
+    if data.preprocessing is not None:
+        return {METADATA: json.dumps(data.preprocessing.to_json(), ensure_ascii=False)}
+    if data.target is not None:
+        return {TARGET: json.dumps({"mean": data.target.mean, "scale": data.target.scale})}
+    return {}

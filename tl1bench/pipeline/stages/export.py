@@ -8,7 +8,6 @@ the fastest at their error.
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -154,7 +153,6 @@ def _write(
     """Export one network and prove the file equal on the whole test split."""
     import torch
 
-    from tl1bench import datasets
     from tl1bench.export import export_onnx
     from tl1bench.export.check import compare_file
     from tl1bench.tracing import agreement
@@ -162,13 +160,10 @@ def _write(
     with files.atomic_path(store.piece(model.digest)) as draft:
         draft.mkdir()
         path = draft / layout.MODEL
-        carried = {}
         if data.preprocessing is not None:
-            stored = data.preprocessing.to_json()
-            carried[datasets.METADATA] = json.dumps(stored, ensure_ascii=False)
-            files.write_json(draft / layout.PREPROCESSING, stored)
+            files.write_json(draft / layout.PREPROCESSING, data.preprocessing.to_json())
         example = (test.batch(torch.arange(7))[0],)
-        report = export_onnx(network, example, path, metadata=carried)
+        report = export_onnx(network, example, path, metadata=cards.carried(data))
         batches = (test.batch(rows)[0] for rows in torch.arange(len(test)).split(_BATCH))
         difference, changed = compare_file(network, path, batches)
         if difference > agreement.ONNXRUNTIME or changed:
