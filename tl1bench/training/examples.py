@@ -88,6 +88,8 @@ def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Te
         Of the same shape.
     """
     height, width = x.shape[2:]
-    dy, dx = torch.randint(0, 2 * reach + 1, (2, len(x)), generator=generator).to(x.device)
+    # Pinned: a card would wait for an ordinary copy.
+    drawn = torch.randint(0, 2 * reach + 1, (2, len(x)), generator=generator, pin_memory=x.is_cuda)
+    dy, dx = drawn.to(x.device, non_blocking=True)
     windows = functional.pad(x, (reach,) * 4).unfold(2, height, 1).unfold(3, width, 1)
     return windows[torch.arange(len(x), device=x.device), :, dy, dx].contiguous()
