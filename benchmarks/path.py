@@ -97,11 +97,13 @@ def network(case: Case) -> nn.Module:
 
 def dense(case: Case, training: Examples) -> float:
     """Return the seconds of a dense run, its epochs being alike: a quarter of them is measured."""
+    from tl1bench.training import Augmentation
     from tl1bench.training.epochs import Epochs
     from tl1bench.training.method import plain_optimizer
 
     model = network(case).train()
-    epochs, optimizer = Epochs(training, batch=128, shift=1), plain_optimizer(model, case.lr)
+    epochs = Epochs(training, batch=128, augmentation=Augmentation(1))
+    optimizer = plain_optimizer(model, case.lr)
     began, measured = time.process_time(), DENSE_EPOCHS // 4
     for _ in range(measured):
         epochs(model, optimizer)
@@ -114,7 +116,7 @@ def walk(case: Case, name: str, training: Examples, validation: Examples) -> Poi
 
     from tl1bench import neurons, penalties
     from tl1bench.methods.penalised import Penalised
-    from tl1bench.training import error_pct
+    from tl1bench.training import Augmentation, error_pct
     from tl1bench.training.epochs import Epochs
     from tl1bench.training.path import Walk
     from tl1bench.training.plan import Plan
@@ -126,7 +128,7 @@ def walk(case: Case, name: str, training: Examples, validation: Examples) -> Poi
     return Walk(
         model,
         Penalised(penalties.load(name, **hyper), layer_weights=case.layer_weights),
-        train_epoch=Epochs(training, batch=128, shift=1, every=case.every),
+        train_epoch=Epochs(training, batch=128, augmentation=Augmentation(1), every=case.every),
         evaluate=lambda model: error_pct(model, validation),
         example_inputs=inputs,
         plan=Plan(lr=case.lr, epochs=1, branch_epochs=6, branch_below=0.1, margin=1.5),

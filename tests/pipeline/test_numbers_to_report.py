@@ -62,10 +62,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
         for name in chosen.datasets:
             data.run(chosen, name)
         sources.run(chosen)
-        for name in chosen.problems:
-            start.run(chosen, name)
-            for method in chosen.methods:
-                train.run(chosen, name, method)
+        start.run(chosen)
+        train.run(chosen)
         compact.run(chosen)
         export.run(chosen)
         collect.run(chosen)

@@ -117,15 +117,6 @@ def test_a_diverging_run_is_refused_with_the_mend() -> None:
         run(BUDGET.model_copy(update={"lr": 1e8, "ramp": 0.0}), lam=0.0)
 
 
-def test_shifts_move_each_image_by_at_most_the_reach() -> None:
-    x = torch.zeros(200, 1, 7, 7)
-    x[:, :, 3, 3] = 1
-    moved = training.shifted(x, 1, torch.Generator().manual_seed(0))
-    places = {tuple((image[0] == 1).nonzero()[0].tolist()) for image in moved}
-    assert places == {(r, c) for r in (2, 3, 4) for c in (2, 3, 4)}
-    assert moved.sum() == 200
-
-
 def test_examples_are_scaled_when_used() -> None:
     held = training.Examples(
         torch.tensor([[255, 0]], dtype=torch.uint8), torch.tensor([1]), 1 / 255

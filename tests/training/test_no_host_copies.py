@@ -1,4 +1,4 @@
-"""Examples stay on the device: an epoch sends an order and shifts, and reads one number back."""
+"""Examples stay on the device: an epoch sends its order and shifts, and reads one number back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tl1bench.config import Budget
-from tl1bench.training import Examples
+from tl1bench.training import Augmentation, Examples
 from tl1bench.training.epochs import Epochs
 from tl1bench.training.loop import _Batches
 
@@ -64,14 +64,13 @@ def on_a_device() -> Examples:
 
 
 @pytest.mark.parametrize("shift", [0, 2])
-def test_an_epoch_sends_one_order_and_small_shifts_and_reads_its_loss(shift: int) -> None:
+def test_an_epoch_sends_its_order_and_shifts_at_once_and_reads_its_loss(shift: int) -> None:
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 4))
     model.to("meta")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with Border() as border:
-        Epochs(on_a_device(), batch=BATCH, shift=shift)(model, optimizer)
-    assert border.there[0].numbers == COUNT
-    assert border.there[1:] == [Copy(2 * BATCH, waits=False)] * (COUNT // BATCH if shift else 0)
+        Epochs(on_a_device(), batch=BATCH, augmentation=Augmentation(shift))(model, optimizer)
+    assert border.there == [Copy(COUNT, waits=True), Copy(3 * COUNT, waits=True)]
     assert border.back == 1
 
 
@@ -81,5 +80,5 @@ def test_batches_of_a_budget_send_no_more() -> None:
     with Border() as border:
         for position in range(4):
             batches.draw(position)
-    assert border.there == [Copy(COUNT, waits=True), *[Copy(2 * BATCH, waits=False)] * 4]
+    assert border.there == [Copy(COUNT, waits=True), *[Copy(3 * BATCH, waits=False)] * 4]
     assert border.back == 0

@@ -158,18 +158,14 @@ def sources(params: Params = Path("params.yaml")) -> None:
 
 
 @app.command(hidden=True)
-def start(
-    problem: Annotated[str, typer.Argument(help="A problem of params.yaml.")],
-    params: Params = Path("params.yaml"),
-) -> None:
-    """Train the dense start that all paths of a problem and seed share (a pipeline stage)."""
+def start(params: Params = Path("params.yaml")) -> None:
+    """Train the dense starts that all paths of a problem and seed share (a pipeline stage)."""
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import start as stage
 
     config = _load(params)
-    _problem(config, problem)
     with wall_time.stage(config.profile, "start"):
-        stage.run(config, problem)
+        stage.run(config)
 
 
 @app.command(hidden=True)
@@ -185,17 +181,18 @@ def machine(params: Params = Path("params.yaml")) -> None:
 
 @app.command(epilog="Example: tl1bench train digits-mlp integrated_tl1")
 def train(
-    problem: Annotated[str, typer.Argument(help="A problem of params.yaml.")],
-    method: Annotated[str, typer.Argument(help="A method of params.yaml.")],
+    problem: Annotated[str | None, typer.Argument(help="A problem of params.yaml.")] = None,
+    method: Annotated[str | None, typer.Argument(help="A method of params.yaml.")] = None,
     params: Params = Path("params.yaml"),
 ) -> None:
-    """Train one problem and method, all seeds, resumably: along paths or λ by λ."""
+    """Train all problems and methods, or one, all seeds, resumably: along paths or λ by λ."""
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import train as stage
 
     config = _load(params)
-    _problem(config, problem)
-    if method not in config.methods:
+    if problem is not None:
+        _problem(config, problem)
+    if method is not None and method not in config.methods:
         known = ", ".join(config.methods)
         raise ConfigError(f"There is no method {method!r} in {params}: choose {known}.")
     with wall_time.stage(config.profile, "train"):

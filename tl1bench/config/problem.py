@@ -81,6 +81,7 @@ class Path(Frozen):
     margin_pct: NotNegative = 1.5
     steps: int = Field(30, ge=1)
     shift: int = Field(0, ge=0, le=8, description="random shifts by up to so many pixels")
+    flip: bool = Field(False, description="every second image is mirrored, by chance")
     shrink_every: int = Field(0, ge=0, description="iterations between compactions; 0: an epoch")
 
 

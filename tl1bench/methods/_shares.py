@@ -18,6 +18,8 @@ class Shares(Method):
         s_0, in (0, 1).
     ratio
         ρ > 1; the path's growth γ when None.
+    last
+        No share below this is tried, in (0, s_0]; None for no such limit.
 
     Raises
     ------
@@ -25,12 +27,14 @@ class Shares(Method):
         A value is out of range.
     """
 
-    def __init__(self, first: float, ratio: float | None) -> None:
+    def __init__(self, first: float, ratio: float | None, last: float | None = None) -> None:
         if not 0 < first < 1:
             raise ConfigError(f"first is {first!r}; give a share between 0 and 1.")
         if ratio is not None and not ratio > 1:
             raise ConfigError(f"ratio is {ratio!r}; give a number > 1, or none for the path's.")
-        self.first, self.ratio, self._share = first, ratio, 0.0
+        if last is not None and not 0 < last <= first:
+            raise ConfigError(f"last is {last!r}; give a share of at most first, {first!r}.")
+        self.first, self.ratio, self.last, self._share = first, ratio, last, 0.0
 
     @abstractmethod
     def cut(self, share: float, before: float) -> None:
@@ -48,6 +52,11 @@ class Shares(Method):
         self.cut(self._share, before)
         self._optimizer.freeze_zeros()
         return self._share
+
+    def finished(self) -> bool:
+        """Return whether the next share would be below the last one."""
+        ratio = self.ratio or self._start.growth
+        return self.last is not None and self._share / ratio < self.last
 
     def state(self) -> dict[str, float]:
         """Return the share kept."""

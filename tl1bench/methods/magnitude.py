@@ -18,8 +18,8 @@ class Magnitude(Shares):
     ----------
     scope
         "global" ranks all weights together, "layer" those of each layer by themselves.
-    first, ratio
-        s_0 in (0, 1) and ρ > 1, the path's growth when None.
+    first, ratio, last
+        s_0 in (0, 1), ρ > 1, the path's growth when None, and the least share, if any.
 
     Raises
     ------
@@ -31,15 +31,19 @@ class Magnitude(Shares):
     """
 
     def __init__(
-        self, scope: str = "global", first: float = 0.5, ratio: float | None = None
+        self,
+        scope: str = "global",
+        first: float = 0.5,
+        ratio: float | None = None,
+        last: float | None = None,
     ) -> None:
         if scope not in ("global", "layer"):
             raise ConfigError(f"scope is {scope!r}; give global or layer.")
-        super().__init__(first, ratio)
+        super().__init__(first, ratio, last)
         self.scope = scope
 
     def __repr__(self) -> str:
-        return f"Magnitude({self.scope}, {self.first}, {self.ratio})"
+        return f"Magnitude({self.scope}, {self.first}, {self.ratio}, {self.last})"
 
     def begin(self, start: Start) -> ProximalOptimizer:
         """Return momentum SGD."""

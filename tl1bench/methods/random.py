@@ -16,8 +16,8 @@ class Random(Shares):
     ----------
     unit
         "weight" or "neuron"; a neuron that goes loses all that reads it.
-    first, ratio
-        s_0 in (0, 1) and ρ > 1, the path's growth when None.
+    first, ratio, last
+        s_0 in (0, 1), ρ > 1, the path's growth when None, and the least share, if any.
     seed
         Of the order in which weights or units go, fixed from the start.
 
@@ -28,15 +28,20 @@ class Random(Shares):
     """
 
     def __init__(
-        self, unit: str = "weight", first: float = 0.5, ratio: float | None = None, seed: int = 0
+        self,
+        unit: str = "weight",
+        first: float = 0.5,
+        ratio: float | None = None,
+        seed: int = 0,
+        last: float | None = None,
     ) -> None:
         if unit not in ("weight", "neuron"):
             raise ConfigError(f"unit is {unit!r}; give weight or neuron.")
-        super().__init__(first, ratio)
+        super().__init__(first, ratio, last)
         self.unit, self.seed = unit, seed
 
     def __repr__(self) -> str:
-        return f"Random({self.unit}, {self.first}, {self.ratio}, {self.seed})"
+        return f"Random({self.unit}, {self.first}, {self.ratio}, {self.seed}, {self.last})"
 
     @torch.no_grad()
     def cut(self, share: float, before: float) -> None:

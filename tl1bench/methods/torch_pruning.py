@@ -36,8 +36,8 @@ class TorchPruning(Shares):
 
     Parameters
     ----------
-    first, ratio
-        s_0 in (0, 1) and ρ > 1, the path's growth when None.
+    first, ratio, last
+        s_0 in (0, 1), ρ > 1, the path's growth when None, and the least share, if any.
 
     Raises
     ------
@@ -49,12 +49,14 @@ class TorchPruning(Shares):
     Source: Fang, Ma, Song, Mi & Wang, DepGraph: towards any structural pruning, CVPR 2023.
     """
 
-    def __init__(self, first: float = 0.5, ratio: float | None = None) -> None:
-        super().__init__(first, ratio)
+    def __init__(
+        self, first: float = 0.5, ratio: float | None = None, last: float | None = None
+    ) -> None:
+        super().__init__(first, ratio, last)
         self._package: Any = optional("torch_pruning", "torch-pruning", "torch_pruning")
 
     def __repr__(self) -> str:
-        return f"TorchPruning({self.first}, {self.ratio})"
+        return f"TorchPruning({self.first}, {self.ratio}, {self.last})"
 
     def begin(self, start: Start) -> ProximalOptimizer:
         """Return momentum SGD."""

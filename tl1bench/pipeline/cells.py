@@ -1,4 +1,4 @@
-"""What a cell, a problem × method, depends on: every job of it is known by a digest of this."""
+"""What a cell, a problem × method, depends on, and how long its jobs take beside others."""
 
 from __future__ import annotations
 
@@ -42,3 +42,22 @@ def depends(
         "code": [made[code], made["of"]],
         "device": config.device,
     }
+
+
+def epoch_length(config: Config, problem: str) -> float:
+    """Return how long an epoch of the dense network takes, relative to other problems: its flops.
+
+    Parameters
+    ----------
+    config
+        The profile.
+    problem
+        One of its problems.
+
+    Returns
+    -------
+    float
+        Of which the longest jobs are known, which begin first.
+    """
+    found = files.read_json(config.build / "sources" / "problems" / f"{problem}.json")
+    return float(found["flops"] * found["data"]["train"])

@@ -29,6 +29,7 @@ class Job:
     seed: int
     index: int
     digest: str
+    length: float
 
     @property
     def place(self) -> str:
@@ -53,6 +54,10 @@ def jobs(config: Config, problem: str, method: str) -> list[Job]:
     """
     settings = config.methods[method].on(problem)
     depends = cells.depends(config, problem, method, "lists", frozenset({"lam"}))
+    budget = config.problems[problem].budget
+    assert budget is not None
+    # Of two problems with iterations, not epochs, the larger network takes longer.
+    length = cells.epoch_length(config, problem) * (budget.epochs + budget.debias_epochs or 1)
     first = 0 if method == DENSE else 1
     points = [
         (step, lam, seed) for step, lam in enumerate(settings.lam, first) for seed in config.seeds
@@ -60,7 +65,7 @@ def jobs(config: Config, problem: str, method: str) -> list[Job]:
     return [
         Job(
             config, problem, method, step, lam, seed, index,
-            provenance.digest({**depends, "step": step, "lam": lam, "seed": seed}),
+            provenance.digest({**depends, "step": step, "lam": lam, "seed": seed}), length,
         )
         for index, (step, lam, seed) in enumerate(points)
     ]  # fmt: skip

@@ -84,7 +84,8 @@ def loop(
     # A table of a hundred rows is to be learnt in as many epochs as one of ten thousand; in fewer
     # iterations a step the first λ would be so large that it takes the network apart at once.
     batch = min(128, max(8, len(examples) // 200)) if path.batch == "auto" else path.batch
-    epochs = Epochs(examples, batch=batch, shift=path.shift, every=path.shrink_every)
+    changes = training.Augmentation(path.shift, path.flip)
+    epochs = Epochs(examples, batch=batch, augmentation=changes, every=path.shrink_every)
     return epochs, lambda model: training.error_pct(model, validation)
 
 

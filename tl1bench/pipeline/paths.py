@@ -31,6 +31,7 @@ class Job:
     seed: int
     index: int
     digest: str
+    length: float
 
     @property
     def place(self) -> str:
@@ -54,12 +55,15 @@ def jobs(config: Config, problem: str, method: str) -> list[Job]:
         In the order of seeds.
     """
     depends = cells.depends(config, problem, method, "paths")
-    found = []
+    plan = config.problems[problem].path
+    assert plan is not None
+    most = 1 if method == DENSE else plan.steps * (plan.epochs + plan.branch_epochs)
+    length, found = cells.epoch_length(config, problem) * most, []
     for index, seed in enumerate(config.seeds):
         folder = started(config, problem, seed)
         start = [provenance.file_digest(folder / n) for n in (layout.BEGINNING, layout.DENSE_START)]
         digest = provenance.digest({**depends, "seed": seed, "start": start})
-        found.append(Job(config, problem, method, seed, index, digest))
+        found.append(Job(config, problem, method, seed, index, digest, length))
     return found
 
 

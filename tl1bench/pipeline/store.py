@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,15 +26,27 @@ def piece(digest: str) -> Path:
     return WORK / digest[:2] / digest
 
 
-def assemble(target: Path, pieces: Sequence[tuple[str, str]]) -> None:
-    """Copy the pieces, as (name below `target`, digest), into a fresh `target` in one step.
+def assemble(
+    target: Path, pieces: Sequence[tuple[str, str]], reasons: Mapping[str, str] | None = None
+) -> None:
+    """Copy pieces into a fresh `target` in one step.
 
-    Pieces that share a name are laid over each other.
+    Parameters
+    ----------
+    target
+        A folder.
+    pieces
+        (name below `target`, digest); those that share a name are laid over each other.
+    reasons
+        Name below `target` → why there is nothing else beside it.
     """
     with files.atomic_path(target) as draft:
         draft.mkdir()
         for name, digest in pieces:
             shutil.copytree(piece(digest), draft / name, dirs_exist_ok=True)
+        for name, reason in (reasons or {}).items():
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            files.write_text(draft / name, f"{reason}\n")
 
 
 @contextmanager

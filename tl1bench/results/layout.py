@@ -26,6 +26,7 @@ DENSE_START = "start.json"
 GUESSING = "guessing.json"  # dense beside the best guess
 # build/<profile>/train: numbers, curve and tensors of a run.
 TRAIN = "train"
+LEFT_OUT = "left-out.txt"
 RUN = "run.json"
 HISTORY = "history.csv"
 WEIGHTS = "weights.safetensors"

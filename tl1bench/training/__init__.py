@@ -5,13 +5,15 @@
 (`shrinker`, `shrinking`, `slicing`). `equality` proves on data that a compact network is the same.
 """
 
+from tl1bench.training.augmentation import Augmentation
 from tl1bench.training.evaluation import error_pct, predictions
-from tl1bench.training.examples import Examples, shifted
+from tl1bench.training.examples import Examples
 from tl1bench.training.loop import Trained, train
 from tl1bench.training.process import choose_device, prepare_process
 from tl1bench.training.schedule import Schedule
 
 __all__ = [
+    "Augmentation",
     "Examples",
     "Schedule",
     "Trained",
@@ -19,6 +21,5 @@ __all__ = [
     "error_pct",
     "predictions",
     "prepare_process",
-    "shifted",
     "train",
 ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from tl1bench.tasks import Task
+from tl1bench.training.augmentation import Augmentation
 from tl1bench.training.evaluation import loss
-from tl1bench.training.examples import Examples, shifted
+from tl1bench.training.examples import Examples
 
 
 @dataclass
@@ -23,15 +24,15 @@ class Epochs:
         What is learnt from; an incomplete last batch is left out.
     batch
         Examples an iteration.
-    shift
-        Each image moves by its own random number of pixels up to this one, in both directions.
+    augmentation
+        What happens to images.
     every
         Iterations between two calls of `between`; 0 is never.
     """
 
     examples: Examples
     batch: int = 128
-    shift: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
     every: int = 0
     between: Callable[[], None] | None = None
 
@@ -42,13 +43,15 @@ class Epochs:
         """
         device, turn = self.examples.y.device, 0
         total = torch.zeros((), device=device)
-        order = torch.randperm(len(self.examples)).to(device)  # once: a card waits at each copy
-        for turn, rows in enumerate(order.split(self.batch), 1):
+        # All of an epoch at once: a card waits at each copy.
+        order = torch.randperm(len(self.examples)).to(device)
+        drawn = self.augmentation.draw(len(order), torch.default_generator).to(device)
+        parts = zip(order.split(self.batch), drawn.split(self.batch, 1), strict=True)
+        for turn, (rows, changes) in enumerate(parts, 1):
             if len(rows) < self.batch and turn > 1:
                 return float(total) / (turn - 1)
             x, y = self.examples.batch(rows)
-            if self.shift:
-                x = shifted(x, self.shift, torch.default_generator)
+            x = self.augmentation.apply(x, changes)
             total += _iterate(model, optimizer, x, y, self.examples.task)
             if self.between and self.every and turn % self.every == 0:
                 self.between()

@@ -1,4 +1,4 @@
-"""Examples on the training device with what is to be learned, and small shifts of images."""
+"""Examples on the training device with what is to be learned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from tl1bench import tasks
 
@@ -68,28 +67,3 @@ class Examples:
     def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs as float32 and y of the given rows."""
         return self.x[rows].float().mul_(self.scale), self.y[rows]
-
-
-def shifted(x: torch.Tensor, reach: int, generator: torch.Generator) -> torch.Tensor:
-    """Move each image by its own random (dy, dx) in [−reach, reach]², filling with zeros.
-
-    Parameters
-    ----------
-    x
-        (n, channels, height, width).
-    reach
-        Largest shift in pixels.
-    generator
-        CPU generator of the shifts.
-
-    Returns
-    -------
-    Tensor
-        Of the same shape.
-    """
-    height, width = x.shape[2:]
-    # Pinned: a card would wait for an ordinary copy.
-    drawn = torch.randint(0, 2 * reach + 1, (2, len(x)), generator=generator, pin_memory=x.is_cuda)
-    dy, dx = drawn.to(x.device, non_blocking=True)
-    windows = functional.pad(x, (reach,) * 4).unfold(2, height, 1).unfold(3, width, 1)
-    return windows[torch.arange(len(x), device=x.device), :, dy, dx].contiguous()

@@ -19,8 +19,9 @@ from tl1bench import neurons
 from tl1bench.errors import Tl1benchError
 from tl1bench.optimizers import ProximalOptimizer
 from tl1bench.tasks import Task
+from tl1bench.training.augmentation import Augmentation
 from tl1bench.training.evaluation import error_pct, loss
-from tl1bench.training.examples import Examples, shifted
+from tl1bench.training.examples import Examples
 from tl1bench.training.schedule import Schedule
 from tl1bench.training.shrinker import Shrinker
 
@@ -137,6 +138,7 @@ class _Batches:
 
     def __init__(self, training: Examples, budget: Budget, seed: int) -> None:
         self._training, self._budget = training, budget
+        self._augmentation = Augmentation(budget.shift)
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)
 
@@ -148,9 +150,8 @@ class _Batches:
             self._order = order.to(training.y.device)  # once: a card waits at each copy
         rows = self._order[position * batch : (position + 1) * batch]
         x, y = training.batch(rows)
-        if self._budget.shift:
-            x = shifted(x, self._budget.shift, self._generator)
-        return x, y
+        drawn = self._augmentation.draw(len(x), self._generator)
+        return self._augmentation.apply(x, drawn.to(x.device, non_blocking=True)), y
 
 
 class _Curve:

@@ -53,6 +53,10 @@ class Method(ABC):
         `left` is the share of the dense network's weights that are not zero.
         """
 
+    def finished(self) -> bool:
+        """Return whether the method was told to go no further than this step."""
+        return False
+
     def during(self, share: float) -> None:
         """Take notice, before each of the optimiser's steps, of the share of the step gone."""
         del share  # most methods act at the beginning of a step alone

@@ -173,7 +173,7 @@ class Walk:
             return
         if progress.points and progress.points[-1].error > progress.dense_error + plan.margin:
             progress.ended = f"step {step} exceeded the dense error by more than {plan.margin:g}"
-        elif step == plan.steps:
+        elif step == plan.steps or self._method.finished():
             progress.ended = f"all {step} steps were taken"
 
     def _branch(self, progress: checkpoint.Progress, level: float, shrinker: Shrinker) -> Point:

@@ -6,10 +6,13 @@ hyper-parameters: a bad one stops the pipeline before it trains.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from tl1bench import files, neurons, plugins
 from tl1bench.config import DENSE, PENALISED, Config, Problem
@@ -64,7 +67,14 @@ def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
         anatomy = neurons.Anatomy.of(model, torch.zeros(4, *shape), problem.groups)
     except (ValueError, CompactionError) as error:
         raise ConfigError(f"problems.{name}: {error}") from error
-    return {**found, "neurons": anatomy.to_json()}
+    return {**found, "flops": _flops(model, shape), "neurons": anatomy.to_json()}
+
+
+def _flops(model: nn.Module, shape: Sequence[int]) -> int:
+    """Count the multiplications and additions of one example: how long its jobs take."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(torch.zeros(2, *shape))
+    return int(counter.get_total_flops()) // 2
 
 
 def _checked(config: Config, name: str) -> str:

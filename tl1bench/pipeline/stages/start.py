@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tl1bench import files, tasks
 from tl1bench.config import DENSE
-from tl1bench.pipeline import path_objects, processes, provenance, store
+from tl1bench.pipeline import cells, path_objects, processes, provenance, store
 from tl1bench.results import guessing, layout
 
 if TYPE_CHECKING:
@@ -28,29 +28,30 @@ class _Job:
     seed: int
     index: int
     digest: str
+    length: float
 
 
-def run(config: Config, problem: str) -> None:
+def run(config: Config) -> None:
     """Write `start/<problem>/seed-…/`: the start, and numbers and weights of the dense network.
 
-    A problem with a budget has no paths: its folder stays empty.
+    A problem with a budget has no paths, and no folder.
 
     Parameters
     ----------
     config
         The profile.
-    problem
-        One of its problems.
     """
-    with store.locked(f"{config.profile}-{problem}-start"):
-        jobs = _jobs(config, problem)
+    with store.locked(f"{config.profile}-start"):
+        jobs = [job for name in config.problems for job in _jobs(config, name)]
         missing = [job for job in jobs if not store.piece(job.digest).is_dir()]
-        processes.each(_train, missing, config.workers, f"start {problem}")
+        lengths = [job.length for job in missing]
+        processes.each(_train, missing, config.workers, "start", lengths)
         store.assemble(
-            config.build / layout.START / problem,
-            [(layout.start_name(job.seed), job.digest) for job in jobs],
+            config.build / layout.START,
+            [(f"{job.problem}/{layout.start_name(job.seed)}", job.digest) for job in jobs],
         )
-    _warn(jobs, tasks.load(config.datasets[config.problems[problem].dataset].task))
+    for job in jobs:
+        _warn(job)
 
 
 def _jobs(config: Config, name: str) -> list[_Job]:
@@ -65,8 +66,11 @@ def _jobs(config: Config, name: str) -> list[_Job]:
         "code": files.read_json(sources / "methods" / f"{DENSE}.json")["paths"],
         "device": config.device,
     }
+    plan = problem.path
+    epochs = plan.dense_epochs + (plan.dense_branch_epochs or plan.branch_epochs)
+    length = cells.epoch_length(config, name) * epochs
     return [
-        _Job(config, name, seed, index, provenance.digest({**depends, "seed": seed}))
+        _Job(config, name, seed, index, provenance.digest({**depends, "seed": seed}), length)
         for index, seed in enumerate(config.seeds)
     ]
 
@@ -105,13 +109,14 @@ def _train(job: _Job, tick: processes.Tick) -> None:
         files.write_json(draft / layout.GUESSING, dataclasses.asdict(against))
 
 
-def _warn(jobs: list[_Job], task: tasks.Task) -> None:
+def _warn(job: _Job) -> None:
     """Say loudly where dense did no better than guessing: nothing that follows means anything."""
-    console = Console(stderr=True, soft_wrap=True)
-    for job in jobs:
-        file = store.piece(job.digest) / layout.GUESSING
-        found = guessing.Against(**files.read_json(file)) if file.is_file() else None
-        if found is not None and not found.learned:
-            where = f"{job.problem} (seed {job.seed})"
-            said = guessing.alarm(where, task, found)
-            console.print(said, style="bold red", markup=False, highlight=False)
+    file = store.piece(job.digest) / layout.GUESSING
+    if not file.is_file():
+        return
+    found = guessing.Against(**files.read_json(file))
+    if not found.learned:
+        task = tasks.load(job.config.datasets[job.config.problems[job.problem].dataset].task)
+        said = guessing.alarm(f"{job.problem} (seed {job.seed})", task, found)
+        console = Console(stderr=True, soft_wrap=True)
+        console.print(said, style="bold red", markup=False, highlight=False)

@@ -1,77 +1,89 @@
-"""Stage 2: train one problem × method cell: a path a seed, or a run a λ and seed; resumably."""
+"""Stage 2: train a path a method and seed, or a run a λ and seed; resumably.
+
+One process pool serves all problems and methods, the longest jobs first, so that no core waits for
+another; finished jobs are kept, so a new method trains only its own.
+"""
 
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from tl1bench import files
 from tl1bench.config import Config
-from tl1bench.errors import Tl1benchError
 from tl1bench.pipeline import lists, paths, processes, store
 from tl1bench.results import layout
 
+Job = paths.Job | lists.Job
 
-def run(config: Config, problem: str, method: str) -> None:
+
+@dataclass(frozen=True)
+class _Cell:
+    """A problem × method: its jobs, or why it has none."""
+
+    jobs: Sequence[Job] = ()
+    left_out: str = ""
+
+
+def run(config: Config, problem: str | None = None, method: str | None = None) -> None:
     """Write `train/<problem>/<method>/<run>/{weights.safetensors,history.csv,run.json}`.
 
-    A cell that is left out, by params.yaml or because a package is not installed, stays empty.
+    A cell that is left out, by params.yaml or because a package is not installed, says why.
 
     Parameters
     ----------
     config
         The profile.
-    problem
-        One of its problems.
-    method
-        One of its methods.
+    problem, method
+        The only ones to train; all when None.
     """
-    cell = f"{problem}/{method}"
-    target = config.build / layout.TRAIN / problem / method
+    target = config.build / layout.TRAIN
+    with store.locked(f"{config.profile}-train"):
+        cells = {
+            f"{name}/{way}": _cell(config, name, way)
+            for name in ([problem] if problem else config.problems)
+            for way in ([method] if method else config.methods)
+        }
+        missing = [
+            job
+            for cell in cells.values()
+            for job in cell.jobs
+            if not store.piece(job.digest).is_dir()
+        ]
+        # The coordinator stays without torch: its workers import it at the same time.
+        processes.each(_train, missing, config.workers, "train", [job.length for job in missing])
+        if problem or method:
+            for name, cell in cells.items():
+                _lay_out(target / name, {".": cell})
+        else:
+            _lay_out(target, cells)
+
+
+def _cell(config: Config, problem: str, method: str) -> _Cell:
     settings = config.problems[problem]
+    if not settings.takes(method):
+        return _Cell(left_out=f"{method} is not among problems.{problem}.methods")
     sources = files.read_json(config.build / "sources" / "methods" / f"{method}.json")
     if skipped := sources.get("skipped", ""):
-        sys.stderr.write(f"{cell} is left out: {skipped}\n")
-    if skipped or not settings.takes(method):
-        store.assemble(target, [])
-        return
-    kind = paths if settings.path else lists
-    with ExitStack() as held:
-        held.enter_context(store.locked(_lock(config, problem, method)))
-        jobs = kind.jobs(config, problem, method)
-        missing = _missing(jobs)
-        if idle := -len(missing) % processes.worker_count(config.workers):
-            missing = [*missing, *_ahead(config, problem, method, idle, held)]
-        # The coordinator stays without torch: its workers import it at the same time.
-        processes.each(kind.train, missing, config.workers, f"train {cell}")
-        store.assemble(target, [(job.place, job.digest) for job in jobs])
+        sys.stderr.write(f"{problem}/{method} is left out: {skipped}\n")
+        return _Cell(left_out=skipped)
+    if settings.path:
+        return _Cell(paths.jobs(config, problem, method))
+    return _Cell(lists.jobs(config, problem, method))
 
 
-def _ahead(
-    config: Config, problem: str, method: str, count: int, held: ExitStack
-) -> list[paths.Job] | list[lists.Job]:
-    """Return jobs of a later cell, to be found there as finished, for cores that would idle here.
-
-    DVC runs one cell after another: three seeds on two cores would leave one idle half of the time.
-    """
-    later = list(config.methods)[list(config.methods).index(method) + 1 :]
-    settings = config.problems[problem]
-    for name in filter(settings.takes, later):
-        sources = files.read_json(config.build / "sources" / "methods" / f"{name}.json")
-        jobs = (paths if settings.path else lists).jobs(config, problem, name)
-        if (found := _missing(jobs)) and not sources["skipped"]:
-            try:
-                held.enter_context(store.locked(_lock(config, problem, name)))
-            except Tl1benchError:  # another process is at it
-                return []
-            return found[:count]
-    return []
+def _train(job: Job, tick: processes.Tick) -> None:
+    if isinstance(job, paths.Job):
+        paths.train(job, tick)
+    else:
+        lists.train(job, tick)
 
 
-def _missing(jobs: list[Any]) -> list[Any]:
-    return [job for job in jobs if not store.piece(job.digest).is_dir()]
-
-
-def _lock(config: Config, problem: str, method: str) -> str:
-    return f"{config.profile}-{problem}-{method}"
+def _lay_out(target: Path, cells: Mapping[str, _Cell]) -> None:
+    pieces = [(f"{at}/{job.place}", job.digest) for at, cell in cells.items() for job in cell.jobs]
+    reasons = {
+        f"{at}/{layout.LEFT_OUT}": cell.left_out for at, cell in cells.items() if cell.left_out
+    }
+    store.assemble(target, pieces, reasons)

@@ -1,0 +1,72 @@
+"""Small random changes of images: shifts by a few pixels, and mirror images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Each image moves by up to `shift` pixels in both directions, and half of them are mirrored.
+
+    A crop from an image padded by p pixels is a shift by up to p.
+
+    Parameters
+    ----------
+    shift
+        Largest number of pixels; what comes in at the border is 0.
+    flip
+        Whether every second image, by chance, is mirrored from left to right.
+    """
+
+    shift: int = 0
+    flip: bool = False
+
+    def draw(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Return what happens to each of `count` images: (3, count) of rows, columns, mirrored.
+
+        Parameters
+        ----------
+        count
+            Number of images.
+        generator
+            CPU generator; not asked for what is not done.
+
+        Returns
+        -------
+        Tensor
+            int64 on the CPU; shifts are counted from −`shift`.
+        """
+        found = torch.zeros(3, count, dtype=torch.long)
+        if self.shift:
+            found[:2] = torch.randint(0, 2 * self.shift + 1, (2, count), generator=generator)
+        if self.flip:
+            found[2] = torch.randint(0, 2, (count,), generator=generator)
+        return found
+
+    def apply(self, x: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        """Return the images as `drawn`.
+
+        Parameters
+        ----------
+        x
+            (n, channels, height, width).
+        drawn
+            (3, n) on the device of `x`, by `draw`.
+
+        Returns
+        -------
+        Tensor
+            Of the shape of `x`.
+        """
+        if self.shift:
+            height, width = x.shape[2:]
+            windows = functional.pad(x, (self.shift,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+            each = torch.arange(len(x), device=x.device)
+            x = windows[each, :, drawn[0], drawn[1]].contiguous()
+        if self.flip:
+            x = torch.where(drawn[2].bool()[:, None, None, None], x.flip(3), x)
+        return x
