@@ -195,8 +195,8 @@ def train(
     if method is not None and method not in config.methods:
         known = ", ".join(config.methods)
         raise ConfigError(f"There is no method {method!r} in {params}: choose {known}.")
-    with wall_time.stage(config.profile, "train"):
-        stage.run(config, problem, method)
+    with wall_time.stage(config.profile, "train") as account:
+        account["kept"] = stage.run(config, problem, method)
 
 
 @app.command(epilog="Example: tl1bench compact model.pt2 -o small.onnx --report report.html")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,8 @@ def _spread(
 ) -> list[Any]:
     import joblib
 
+    # Workers that have grown are replaced, as it should be; nobody needs to read of it.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     tasks = [joblib.delayed(_call)(function, job, mark) for job, mark in work]
     with joblib.parallel_config(backend="loky", n_jobs=count, inner_max_num_threads=1):
         return list(joblib.Parallel(batch_size=1)(tasks))

@@ -121,7 +121,8 @@ def _repro(root: Path, source: Path) -> int:
     if status == 0:
         closed = wall_time.close(settings.profile, began, root)
         wall_time.show(closed, settings.profile, Console())
-        if "train" in closed["stages"]:
+        # What an earlier run had trained already is no part of this one's time.
+        if closed.pop("whole"):
             files.write_json(root / settings.reports / layout.ACCOUNT, closed)
     return status
 

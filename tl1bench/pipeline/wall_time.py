@@ -39,15 +39,20 @@ def start(profile: str, root: Path) -> float:
 
 
 @contextmanager
-def stage(profile: str, name: str) -> Iterator[None]:
-    """Add this process's life so far and to come to the account of `profile`, when it succeeds."""
-    yield
+def stage(profile: str, name: str) -> Iterator[dict[str, Any]]:
+    """Add this process's life so far and to come to the account of `profile`, when it succeeds.
+
+    Yields what else the account is to know; `{"kept": True}` says that some of the work was done by
+    an earlier run, so that the time is not that of a whole one.
+    """
+    more: dict[str, Any] = {}
+    yield more
     # From the birth of the process: interpreter and imports are part of what a stage costs.
     seconds = time.time() - psutil.Process().create_time()
     file = _file(profile)
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as stream:
-        entry = {"stage": name, "seconds": seconds, "ended": time.time()}
+        entry = {"stage": name, "seconds": seconds, "ended": time.time(), **more}
         stream.write(json.dumps(entry) + "\n")
 
 
@@ -69,14 +74,16 @@ def close(profile: str, began: float, root: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        `total_seconds`, `stages`, `cores` and `cpu`.
+        `total_seconds`, `stages`, `cores`, `cpu`, and whether the run was `whole`: it trained all
+        that it shows.
     """
     spent: dict[str, float] = defaultdict(float)
-    now, seen = time.time(), 0.0
+    now, seen, kept = time.time(), 0.0, False
     if _file(profile, root).exists():
         for line in _file(profile, root).read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             spent[entry["stage"]] += entry["seconds"]
+            kept = kept or entry.get("kept", False)
             seen += entry["seconds"] if entry["ended"] > began else 0.0
         _file(profile, root).with_suffix(".closed").touch()
     stages = {name: spent[name] for name in _STAGES if spent[name]}
@@ -86,6 +93,7 @@ def close(profile: str, began: float, root: Path) -> dict[str, Any]:
         "stages": {name: round(seconds, 1) for name, seconds in stages.items()},
         "cores": len(os.sched_getaffinity(0)),
         "cpu": machine.record()["cpu"],
+        "whole": "train" in stages and not kept,
     }
 
 

@@ -27,7 +27,7 @@ class _Cell:
     left_out: str = ""
 
 
-def run(config: Config, problem: str | None = None, method: str | None = None) -> None:
+def run(config: Config, problem: str | None = None, method: str | None = None) -> bool:
     """Write `train/<problem>/<method>/<run>/{weights.safetensors,history.csv,run.json}`.
 
     A cell that is left out, by params.yaml or because a package is not installed, says why.
@@ -38,6 +38,11 @@ def run(config: Config, problem: str | None = None, method: str | None = None) -
         The profile.
     problem, method
         The only ones to train; all when None.
+
+    Returns
+    -------
+    bool
+        Whether some jobs were found finished.
     """
     target = config.build / layout.TRAIN
     with store.locked(f"{config.profile}-train"):
@@ -46,12 +51,8 @@ def run(config: Config, problem: str | None = None, method: str | None = None) -
             for name in ([problem] if problem else config.problems)
             for way in ([method] if method else config.methods)
         }
-        missing = [
-            job
-            for cell in cells.values()
-            for job in cell.jobs
-            if not store.piece(job.digest).is_dir()
-        ]
+        jobs = [job for cell in cells.values() for job in cell.jobs]
+        missing = [job for job in jobs if not store.piece(job.digest).is_dir()]
         # The coordinator stays without torch: its workers import it at the same time.
         processes.each(_train, missing, config.workers, "train", [job.length for job in missing])
         if problem or method:
@@ -59,6 +60,7 @@ def run(config: Config, problem: str | None = None, method: str | None = None) -
                 _lay_out(target / name, {".": cell})
         else:
             _lay_out(target, cells)
+    return len(missing) < len(jobs)
 
 
 def _cell(config: Config, problem: str, method: str) -> _Cell:
