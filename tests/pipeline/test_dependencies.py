@@ -19,7 +19,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 COMPUTES_NOTHING = frozenset(
     {"config", "errors.py", "files.py", "plugins.py", "progress.py", "pipeline/__init__.py",
      "pipeline/stages/__init__.py", "pipeline/store.py", "pipeline/processes.py",
-     "pipeline/provenance.py"}
+     "pipeline/devices.py", "pipeline/provenance.py"}
 )  # fmt: skip
 
 

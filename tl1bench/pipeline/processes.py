@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tl1bench import progress
+from tl1bench.pipeline import devices
 
 Job = TypeVar("Job")
 Tick = Callable[[float], None]
@@ -19,7 +19,7 @@ Tick = Callable[[float], None]
 
 def worker_count(workers: int | str) -> int:
     """Return how many processes `workers` (a number or "auto") means here."""
-    return workers if isinstance(workers, int) else len(os.sched_getaffinity(0))
+    return devices.count(workers, ())
 
 
 def each(
@@ -28,6 +28,7 @@ def each(
     workers: int | str,
     label: str,
     sizes: Sequence[float] | None = None,
+    device: str = "cpu",
 ) -> list[Any]:
     """Return `[function(job, tick) for job in jobs]`, run side by side in fresh processes.
 
@@ -38,11 +39,14 @@ def each(
     jobs
         Picklable job descriptions.
     workers
-        Number of processes or "auto" for one a core; a single job or worker runs right here.
+        Number of processes or "auto" for as many as cores and cards take (`devices.count`); a
+        single job or worker runs right here.
     label
         What the progress bar is called.
     sizes
         Relative lengths of the jobs, for the time left; equal when not given.
+    device
+        Of params.yaml, for jobs that use it: each process is shown one of the cards.
 
     Returns
     -------
@@ -52,7 +56,8 @@ def each(
     if not jobs:
         return []
     lengths = list(sizes) if sizes is not None else [1.0] * len(jobs)
-    count = min(worker_count(workers), len(jobs))
+    cards = devices.cards(device)
+    count = min(devices.count(workers, cards), len(jobs))
     # Longest first: the last job to finish is then a short one.
     order = sorted(range(len(jobs)), key=lambda i: -lengths[i])
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +66,12 @@ def each(
             if count == 1:
                 done = [_call(function, jobs[i], marks[i]) for i in order]
             else:
-                done = _spread(function, [(jobs[i], marks[i]) for i in order], count)
+                started: dict[str, Any] = {}
+                if len(cards) > 1:
+                    chosen = devices.places(cards, count)
+                    started = {"initializer": devices.take, "initargs": (Path(folder), chosen)}
+                work = [(jobs[i], marks[i]) for i in order]
+                done = _spread(function, work, count, started)
     results: list[Any] = [None] * len(jobs)
     for i, result in zip(order, done, strict=True):
         results[i] = result
@@ -69,14 +79,17 @@ def each(
 
 
 def _spread(
-    function: Callable[[Job, Tick], Any], work: Sequence[tuple[Job, Path]], count: int
+    function: Callable[[Job, Tick], Any],
+    work: Sequence[tuple[Job, Path]],
+    count: int,
+    started: Mapping[str, Any],
 ) -> list[Any]:
     import joblib
 
     # Workers that have grown are replaced, as it should be; nobody needs to read of it.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     tasks = [joblib.delayed(_call)(function, job, mark) for job, mark in work]
-    with joblib.parallel_config(backend="loky", n_jobs=count, inner_max_num_threads=1):
+    with joblib.parallel_config("loky", n_jobs=count, inner_max_num_threads=1, **started):
         return list(joblib.Parallel(batch_size=1)(tasks))
 
 
