@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -73,18 +74,23 @@ def test_the_card_with_most_room_is_next() -> None:
     assert devices.places(there, 6) == ["a", "a", "b", "a", "b", "a"]
 
 
-def seen(job: int, tick: processes.Tick) -> tuple[int, str]:  # noqa: ARG001
+def meet(folder: Path, tick: processes.Tick) -> tuple[int, str]:  # noqa: ARG001
+    """Wait for the other process, so that none does the work of both."""
+    (folder / str(os.getpid())).touch()
+    late = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < late:
+        time.sleep(0.02)
     return os.getpid(), os.environ[devices.VISIBLE]
 
 
-def test_every_process_is_shown_one_card_and_keeps_it(
+def test_processes_side_by_side_are_shown_a_card_each(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    driver(monkeypatch, tmp_path, TWO)
-    found = processes.each(seen, list(range(9)), 2, "seen", device="auto")
-    of = dict(found)
-    assert len(set(found)) == len(of)
-    assert set(of.values()) <= {"GPU-aa", "GPU-bb"}
+    driver(monkeypatch, tmp_path, "0, GPU-aa, 9000\\n1, GPU-bb, 9000\\n")
+    (tmp_path / "met").mkdir()
+    found = processes.each(meet, [tmp_path / "met"] * 2, 2, "met", device="auto")
+    assert len({process for process, _ in found}) == 2
+    assert {card for _, card in found} == {"GPU-aa", "GPU-bb"}
     assert devices.VISIBLE not in os.environ
 
 

@@ -17,11 +17,6 @@ Job = TypeVar("Job")
 Tick = Callable[[float], None]
 
 
-def worker_count(workers: int | str) -> int:
-    """Return how many processes `workers` (a number or "auto") means here."""
-    return devices.count(workers, ())
-
-
 def each(
     function: Callable[[Job, Tick], Any],
     jobs: Sequence[Job],

@@ -45,7 +45,7 @@ def run(config: Config) -> None:
         jobs = [job for name in config.problems for job in _jobs(config, name)]
         missing = [job for job in jobs if not store.piece(job.digest).is_dir()]
         lengths = [job.length for job in missing]
-        processes.each(_train, missing, config.workers, "start", lengths)
+        processes.each(_train, missing, config.workers, "start", lengths, config.device)
         store.assemble(
             config.build / layout.START,
             [(f"{job.problem}/{layout.start_name(job.seed)}", job.digest) for job in jobs],

@@ -54,7 +54,8 @@ def run(config: Config, problem: str | None = None, method: str | None = None) -
         jobs = [job for cell in cells.values() for job in cell.jobs]
         missing = [job for job in jobs if not store.piece(job.digest).is_dir()]
         # The coordinator stays without torch: its workers import it at the same time.
-        processes.each(_train, missing, config.workers, "train", [job.length for job in missing])
+        lengths = [job.length for job in missing]
+        processes.each(_train, missing, config.workers, "train", lengths, config.device)
         if problem or method:
             for name, cell in cells.items():
                 _lay_out(target / name, {".": cell})
