@@ -234,6 +234,12 @@ def test_tuning_on_request_keeps_the_function(
         "_measured",
         lambda paths, batch, threads: [trials.Ratio(0.9, 0.8, 0.95)] * len(paths),
     )
+    with pytest.raises(ConfigError, match="give --tune or --align, not both"):
+        _standalone.compact_file(
+            tmp_path / "model.pt2", tmp_path / "small.pt2", tuning=True, align=8
+        )
+    _standalone.compact_file(tmp_path / "model.pt2", tmp_path / "small.pt2", align=8)
+    assert "5 used, 3 zeros to align the width" in capsys.readouterr().out
     _standalone.compact_file(tmp_path / "model.pt2", tmp_path / "small.pt2", tuning=True)
     said = capsys.readouterr().out
     assert "switched on: 3.conv1 8 wide" in said

@@ -211,6 +211,9 @@ def compact(
     tune: Annotated[
         bool, typer.Option("--tune", help="Add indices or padding that are faster by measurement.")
     ] = False,
+    align: Annotated[
+        int, typer.Option(min=1, help="Keep a multiple of so many units a layer, as zeros.")
+    ] = 1,
     data: Annotated[
         Path | None,
         typer.Option(help="A .npz file with examples x (and labels y) to check the result on."),
@@ -223,7 +226,7 @@ def compact(
             raise ConfigError("Say where the smaller network goes by --output small.onnx.")
         from tl1bench.cli import _standalone
 
-        _standalone.compact_file(model, output, page=page, tuning=tune, data=data)
+        _standalone.compact_file(model, output, page=page, tuning=tune, align=align, data=data)
         return
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import compact as stage

@@ -23,6 +23,7 @@ def compact_file(
     *,
     page: Path | None = None,
     tuning: bool = False,
+    align: int = 1,
     data: Path | None = None,
 ) -> None:
     """Compact the network of a .pt2 file into `target`, and check that it is the same function.
@@ -37,13 +38,16 @@ def compact_file(
         Where an HTML page about it goes; for that both networks are measured.
     tuning
         Whether adapters are switched on where a measurement here says that they pay.
+    align
+        Of what number a multiple of units stays in each layer.
     data
         A .npz file with examples to check on; without it the example inputs and noise serve.
 
     Raises
     ------
     ConfigError
-        `source` is no .pt2 file with example inputs, or `target` has another ending.
+        `source` is no .pt2 file with example inputs, `target` has another ending, or widths are
+        to be both tuned and aligned.
     DataError
         `data` does not hold examples for this network.
     CompactionError, ExportError
@@ -51,6 +55,8 @@ def compact_file(
     """
     if target.suffix not in (".onnx", ".pt2"):
         raise ConfigError(f"{target} must end in .onnx or .pt2.")
+    if tuning and align > 1:
+        raise ConfigError("Tuning finds widths by measurement: give --tune or --align, not both.")
     from tl1bench.cli import _examples
     from tl1bench.compaction import compact
     from tl1bench.tuning import tune
@@ -62,7 +68,7 @@ def compact_file(
     tuned = tune(module, example) if tuning else None
     if tuned is not None:
         say(str(tuned))
-    small = compact(module, example) if tuned is None else tuned.compacted
+    small = compact(module, example, align=align) if tuned is None else tuned.compacted
     proof = prove(module, small, Adapters() if tuned is None else tuned.adapters, inputs)
     accuracies = None if labels is None else _accuracies(module, small, inputs, labels)
     _write(small, target, inputs if data is not None else None)

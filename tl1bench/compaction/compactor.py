@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, fx, nn
 
-from tl1bench.compaction import archive
+from tl1bench.compaction import archive, sizes
 from tl1bench.compaction.counting import make_report
 from tl1bench.compaction.decide import decide
 from tl1bench.compaction.report import Report
@@ -25,6 +25,8 @@ from tl1bench.tracing.reading import read
 from tl1bench.tracing.rules import rule_of
 from tl1bench.tracing.sliced import Gather
 from tl1bench.tracing.writer import Emitter
+
+_Attempt = tuple[Analysis, Bools, bool, Gather, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,10 @@ class Compactor:
         self.traced = trace(model, self._inputs)
 
     def compact(
-        self, weights: Mapping[str, Tensor] | None = None, gather: float | None = None
+        self,
+        weights: Mapping[str, Tensor] | None = None,
+        gather: float | None = None,
+        align: int = 1,
     ) -> Compacted:
         """Compact the traced network, as it is or with other `weights` in it.
 
@@ -75,7 +80,7 @@ class Compactor:
         ----------
         weights
             A state dict of the traced model, of the same shapes and types; None for its own.
-        gather
+        gather, align
             As in `compact`.
 
         Raises
@@ -83,12 +88,17 @@ class Compactor:
         CompactionError
             When the weights are not those of the traced network, or not finite.
         """
+        if align < 1:
+            raise CompactionError(f"align is {align}: give a whole number from 1 on.")
         traced = self.traced if weights is None else self.traced.with_weights(weights)
-        return Compacted(*compact_traced(traced, gather), self._inputs)
+        return Compacted(*compact_traced(traced, gather, align), self._inputs)
 
 
 def compact(
-    model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], gather: float | None = None
+    model: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    gather: float | None = None,
+    align: int = 1,
 ) -> Compacted:
     """Return the same function as `model` in eval mode, without the channels that cannot matter.
 
@@ -101,6 +111,9 @@ def compact(
     gather
         Share of zero input columns from which on a linear layer picks its live inputs by an
         index_select first; None for never.
+    align
+        Every layer keeps a multiple of this number of units, or all that it had: units that could
+        go stay as zeros, and count. Devices that compute in tiles like 8 or 16.
 
     Returns
     -------
@@ -111,9 +124,10 @@ def compact(
     ------
     CompactionError
         When the network cannot be traced for every batch size, draws random numbers or changes its
-        buffers in eval mode, or holds integer, complex, quantised or non-finite weights.
+        buffers in eval mode, or holds integer, complex, quantised or non-finite weights; when
+        `align` is below 1.
     """
-    return Compactor(model, example_inputs).compact(gather=gather)
+    return Compactor(model, example_inputs).compact(gather=gather, align=align)
 
 
 def load_compacted(path: str | Path) -> fx.GraphModule:
@@ -129,7 +143,7 @@ def load_compacted(path: str | Path) -> fx.GraphModule:
     program = load_program(path)
     try:
         state = analyse(read(program), rule_of)
-        return write(state, decide(state) | True, False, None)[0]
+        return write(state, decide(state) | True, False)[0]
     except CompactionError as error:
         raise CompactionError(f"{path}: {error}") from error
     except Exception as error:  # a graph from elsewhere may be wrong in whatever way
@@ -137,29 +151,36 @@ def load_compacted(path: str | Path) -> fx.GraphModule:
         raise CompactionError(f"{path} is no network that works ({reason[:200]}).") from error
 
 
-def compact_traced(traced: Traced, gather: float | None) -> tuple[fx.GraphModule, Report]:
+def compact_traced(
+    traced: Traced, gather: float | None = None, align: int = 1
+) -> tuple[fx.GraphModule, Report]:
     """Return the compact module, never larger than the traced one, and the report.
 
-    Indices, and then the smaller network itself, are given up where they cost more than they save.
-    What is computed from known tensors is stored in the place of these where that is less now.
+    Indices, padding, and then the smaller network itself are given up where they cost more than is
+    saved. What is computed from known tensors is stored in their place where that is less now.
     """
-    small, report = _compacted(traced, gather)
+    small, report = _compacted(traced, gather, align)
     if traced.computed:
-        other = _compacted(traced.folded(), gather)
-        if is_no_larger(*other, traced) and size(other[0]) < size(small):
+        other = _compacted(traced.folded(), gather, align)
+        if is_no_larger(*other, traced) and sizes.count(other[0]) < sizes.count(small):
             return other
     return small, report
 
 
-def _compacted(traced: Traced, gather: float | None) -> tuple[fx.GraphModule, Report]:
-    state = analyse(traced, rule_of)
-    keep = decide(state)
-    attempts = [(keep, True, gather), (keep, True, None), (keep | True, False, None)]
-    for attempt in attempts if gather is not None else attempts[1:]:
-        small, report = write(state, *attempt)
+def _compacted(traced: Traced, gather: float | None, align: int) -> tuple[fx.GraphModule, Report]:
+    for attempt in _attempts(analyse(traced, rule_of), gather, align):
+        small, report = write(*attempt)
         if is_no_larger(small, report, traced):
             break
     return small, report
+
+
+def _attempts(state: Analysis, gather: float | None, align: int) -> Iterator[_Attempt]:
+    for multiple in dict.fromkeys((align, 1)):
+        keep = decide(state, multiple)
+        for picked in dict.fromkeys((gather, None)):
+            yield state, keep, True, picked, multiple
+    yield state, keep | True, False, None, 1
 
 
 def is_no_larger(small: nn.Module, report: Report, traced: Traced) -> bool:
@@ -179,12 +200,12 @@ def is_no_larger(small: nn.Module, report: Report, traced: Traced) -> bool:
     bool
         Whether it is.
     """
-    sizes = zip(_sizes(small), _given(traced), strict=True)
-    return report.macs_after <= report.macs_before and all(now <= was for now, was in sizes)
+    pairs = zip(sizes.stored(small), sizes.given(traced), strict=True)
+    return report.macs_after <= report.macs_before and all(now <= was for now, was in pairs)
 
 
 def write(
-    state: Analysis, keep: Bools, folding: bool, gather: Gather
+    state: Analysis, keep: Bools, folding: bool, gather: Gather = None, align: int = 1
 ) -> tuple[fx.GraphModule, Report]:
     """Write the compact module and the report of what was done.
 
@@ -198,37 +219,17 @@ def write(
         Whether constants are folded into what reads them.
     gather
         Where an index picks live inputs.
+    align
+        A layer that reads some of its inputs reads a multiple of this number.
 
     Returns
     -------
     tuple of GraphModule and Report
         The module in eval mode, and what was done.
     """
-    emitter = Emitter(state, keep, folding, gather)
+    emitter = Emitter(state, keep, folding, gather, align)
     emitter.enter_inputs()
     for node in state.traced.calls:
         emitter.enter(node, rule_of(node).emit(node, emitter))
     module = emitter.close()
     return module, make_report(state, keep, emitter, module)
-
-
-def size(module: nn.Module) -> int:
-    """Numbers stored in a module."""
-    return sum(t.numel() for t in module.state_dict().values())
-
-
-def _sizes(module: nn.Module) -> tuple[int, int, int]:
-    """Learnt numbers, numbers and bytes of a module."""
-    tensors = module.state_dict().values()
-    learnt = sum(p.numel() for p in module.parameters())
-    return learnt, size(module), sum(t.numel() * t.element_size() for t in tensors)
-
-
-def _given(traced: Traced) -> tuple[int, int, int]:
-    """Learnt numbers, numbers and bytes of the model that was traced; tied tensors count once."""
-    own = {
-        node: traced.static[node] for node in traced.names if traced.names[node] not in traced.ties
-    }
-    learnt = sum(t.numel() for node, t in own.items() if node in traced.parameters)
-    numbers = sum(t.numel() for t in own.values())
-    return learnt, numbers, sum(t.numel() * t.element_size() for t in own.values())

@@ -10,13 +10,29 @@ from tl1bench.tracing.channels import Bools, Ints
 from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.regular import missing
 from tl1bench.tracing.rules import rule_of
+from tl1bench.tracing.site import Site
+
+PADDING = "zeros to align the width"
 
 
-def decide(state: Analysis) -> Bools:
+def decide(state: Analysis, align: int = 1) -> Bools:
     """Return for every label whether its class stays.
 
     A class stays when one of its members is needed or forced; rules then add what a border, equal
-    groups or a layer without inputs ask for, until nothing changes.
+    groups or a layer without inputs ask for, until nothing changes. Layers that keep no multiple
+    of `align` units ask for one more, and again.
+
+    Parameters
+    ----------
+    state
+        The passes over the network.
+    align
+        Layers keep a multiple of this number of units, or all that they had.
+
+    Returns
+    -------
+    ndarray
+        (label,).
     """
     classes = state.channels.classes()
     alive = np.zeros(int(classes.max(initial=-1)) + 1, dtype=bool)
@@ -25,6 +41,16 @@ def decide(state: Analysis) -> Bools:
             alive[classes[ids]] = True
     for known in state.everything():
         alive[classes[known.ids[known.needed]]] = True
+    keep = _settled(state, classes, alive)
+    while align > 1 and len(more := _short(state, keep, classes, align)):
+        state.channels.ask(more, PADDING)
+        alive[classes[more]] = True
+        keep = _settled(state, classes, alive)
+    return keep
+
+
+def _settled(state: Analysis, classes: Ints, alive: Bools) -> Bools:
+    """Let rules ask for more until nothing changes, in `alive` (class,); return (label,)."""
     keep: Bools = alive[classes]
     changed, turn = True, 0
     while goes_on(changed, turn):
@@ -39,6 +65,29 @@ def decide(state: Analysis) -> Bools:
                     changed = True
         turn += 1
     return keep
+
+
+def _short(state: Analysis, keep: Bools, classes: Ints, align: int) -> Ints:
+    """Return a dropped unit of each layer that keeps no multiple of `align`.
+
+    One at a time, and one of layers that share units: equal groups and heads may ask for more.
+    """
+    found: list[int] = []
+    asked = np.zeros(len(classes), dtype=bool)
+    for node in state.traced.calls:
+        ids = _units(node, state)
+        dropped = ids[~keep[ids]]
+        if len(dropped) and (len(ids) - len(dropped)) % align and not asked[classes[ids]].any():
+            found.append(int(dropped[0]))
+            asked[classes[ids]] = True
+    return np.array(found, dtype=np.int64)
+
+
+def _units(node: fx.Node, state: Analysis) -> Ints:
+    if state.plan(node, Site) is not None:
+        return state.flows[node].ids
+    held = rule_of(node).holds(node, state)
+    return np.empty(0, dtype=np.int64) if held is None else held.units.ids
 
 
 def rows(node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:

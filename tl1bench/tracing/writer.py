@@ -34,10 +34,15 @@ class Emitter:
         Whether constants are folded into what reads them.
     gather
         Where an index picks live inputs.
+    align
+        Of what number a multiple is read where some inputs are.
     """
 
-    def __init__(self, state: Analysis, keep: Bools, folding: bool, gather: Gather) -> None:
-        self.state, self.keep, self.folding, self.gather = state, keep, folding, gather
+    def __init__(
+        self, state: Analysis, keep: Bools, folding: bool, gather: Gather, align: int = 1
+    ) -> None:
+        self.state, self.keep, self.folding = state, keep, folding
+        self.gather, self.align = gather, align
         self.graph = fx.Graph()
         self.root = nn.Module()
         self.layers: dict[fx.Node, SlicedLayer] = {}

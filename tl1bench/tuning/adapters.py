@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from tl1bench.compaction.compactor import Compacted, compact_traced, is_no_larger, write
-from tl1bench.compaction.decide import decide
+from tl1bench.compaction.decide import PADDING, decide
 from tl1bench.errors import CompactionError
 from tl1bench.tracing.analysis import Analysis, analyse
 from tl1bench.tracing.capture import trace
@@ -29,7 +29,6 @@ from tl1bench.tracing.sliced import live_columns
 
 _LAYERS = ("conv1d", "conv2d", "conv3d", "linear")
 _NORMS = ("batch_norm", "_native_batch_norm_legit_no_training", "getitem")
-PADDING = "zeros to align the width"
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class Draft:
         """
         if adapters == Adapters():
             self._switch(adapters.expand)
-            return Compacted(*compact_traced(self._traced, None), self._inputs)
+            return Compacted(*compact_traced(self._traced), self._inputs)
         small = self._compact(adapters)
         if not is_no_larger(small.model, small.report, self._traced):
             raise CompactionError(f"With {adapters} the network is larger than before compaction.")

@@ -20,9 +20,10 @@ def slice_layer(node: fx.Node, site: Site, out: Emitter) -> SlicedLayer:
     Rows that nobody needs become zero with the constant as bias. Constant inputs that are dropped
     go to the bias, or where zero padding is seen to a constant input that stays:
     W[:, r] += W[:, j]·c_j/c_r. `out.gather` says where zero input columns are left out by an
-    index_select: from which share of them on in linear layers, or in which calls.
+    index_select: from which share of them on in linear layers, or in which calls; `out.align` of
+    what number a multiple is read.
     """
-    state, keep, folding, gather = out.state, out.keep, out.folding, out.gather
+    state, keep, folding = out.state, out.keep, out.folding
     source, result = state.along(site.source, site.axis), state.flows[node]
     inside, outside = keep[source.ids], keep[result.ids]
     weight = site.weight
@@ -35,7 +36,7 @@ def slice_layer(node: fx.Node, site: Site, out: Emitter) -> SlicedLayer:
         weight, bias = _fold(site, source, result, inside, weight, bias)
     picked, groups, chosen = _slice(site, weight, inside, outside)
     if folding and len(picked) == 1 and site.axis > 0 and not site.shared:
-        read = _gathered(node, site, picked, gather)
+        read = _gathered(node, site, picked, out)
         if read is not None:
             picked = picked[:, :, torch.from_numpy(read)]
             chosen = read if chosen is None else chosen[read]
@@ -113,17 +114,22 @@ def _slice(
     return torch.stack(blocks), groups_left(site, groups), chosen
 
 
-def _gathered(node: fx.Node, site: Site, weight: Tensor, gather: Gather) -> Ints | None:
+def _gathered(node: fx.Node, site: Site, weight: Tensor, out: Emitter) -> Ints | None:
     """Return the inputs to pick: the live ones, or neighbours with all of them; None for all."""
     live = live_columns(weight)
     if live.all():
         return None
     live[0] |= not live.any()
     chosen = np.flatnonzero(live)
-    if _by_index(node, site, float(live.mean()), gather):
-        return chosen
-    whole = np.arange(chosen[0], chosen[-1] + 1)
-    return None if len(whole) == len(live) else whole
+    if _by_index(node, site, float(live.mean()), out.gather):
+        spare = np.flatnonzero(~live)[: -len(chosen) % out.align]
+        return np.sort(np.concatenate([chosen, spare]))
+    first, last = int(chosen[0]), int(chosen[-1])
+    count = -(-(last + 1 - first) // out.align) * out.align
+    if count >= len(live):
+        return None
+    first = min(first, len(live) - count)
+    return np.arange(first, first + count)
 
 
 def _by_index(node: fx.Node, site: Site, share: float, gather: Gather) -> bool:
