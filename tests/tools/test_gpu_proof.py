@@ -42,11 +42,13 @@ def dry(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, 
 def test_every_part_runs_and_every_check_holds(dry: tuple[Path, str, dict[str, Any]]) -> None:
     _, said, result = dry
     assert result["failed"] == {}
-    assert list(result["parts"]) == ["checks", "steps", "walk", "many", "latency"]
+    assert list(result["parts"]) == ["checks", "steps", "walk", "many", "cutting", "latency"]
     checks = result["parts"]["checks"]
     assert [row["what"] for row in checks if not row["held"]] == []
     told = " ".join(row["what"] for row in checks)
     assert all(name in told for name in (*optimizers.names(), *penalties.names()))
+    assert all(f"prox of {name}:" in told for name in penalties.names())
+    assert "a path that is killed goes on bit for bit" in told
     assert f"checks: {len(checks)} of {len(checks)} hold" in said
     assert result["machine"]["card"] is None
 
@@ -61,6 +63,23 @@ def test_every_penalty_of_a_step_stands_beside_sgd_and_a_floor(
     assert all(row["eager_us"] > row["floor_us"] > 0 for row in timed)
 
 
+def test_runs_together_stand_beside_one_after_another(
+    dry: tuple[Path, str, dict[str, Any]],
+) -> None:
+    one, two = dry[2]["parts"]["many"]
+    assert one["in_turn_per_s"] > 0
+    assert two["processes_to_one"] == pytest.approx(two["processes_per_s"] / one["in_turn_per_s"])
+
+
+def test_what_was_cut_is_smaller_and_widths_come_in_multiples(
+    dry: tuple[Path, str, dict[str, Any]],
+) -> None:
+    before, after, dense, *aligned = dry[2]["parts"]["cutting"]
+    assert after["weights"] < before["weights"] == dense["weights"]
+    counts = [row["weights"] for row in (*aligned, dense)]
+    assert counts[0] < counts[1] <= counts[2] == counts[3]
+
+
 def test_the_networks_of_the_path_can_be_read(dry: tuple[Path, str, dict[str, Any]]) -> None:
     folder, _, result = dry
     points = result["parts"]["walk"][1:]
@@ -72,13 +91,16 @@ def test_the_networks_of_the_path_can_be_read(dry: tuple[Path, str, dict[str, An
         assert point["read_back_differs"] < 1e-5
 
 
-def test_parts_can_be_skipped_and_none_begins_when_time_is_over(tmp_path: Path) -> None:
-    done, result = proved(tmp_path, "--skip", "checks", "steps", "walk", "many")
+def test_parts_can_be_skipped_are_broken_off_and_do_not_begin_when_time_is_over(
+    tmp_path: Path,
+) -> None:
+    done, result = proved(tmp_path, "--skip", "checks", "steps", "walk", "many", "cutting")
     assert done.returncode == 0, done.stderr
     assert list(result["parts"]) == ["latency"]
     assert result["failed"]["walk"] == "skipped"
-    done, result = proved(tmp_path, "--seconds", "1")
-    assert result["parts"] == {}
+    done, result = proved(tmp_path, "--seconds", "6.4")
+    assert done.returncode == 1
+    assert result["failed"].pop("checks") == "broken off after 2 s"
     assert set(result["failed"].values()) == {"no time was left"}
 
 

@@ -11,76 +11,28 @@ from torch import Tensor, nn
 
 from tl1bench import compact, models, optimizers, penalties
 from tl1bench.errors import ConfigError
-from tl1bench.kernels import card, tl1
-from tl1bench.kernels.card import Move, Point
-from tl1bench.kernels.momentum import Momentum
 from tl1bench.optimizers import ProximalOptimizer
+from tools.gpu_proof import loops, proxes
 from tools.gpu_proof.clock import captured
+from tools.gpu_proof.rows import most, row
 from tools.gpu_proof.scale import Proof, Row
 
-SHAPES = ((1, 5000, 1), (1, 6147, 3), (257, 1, 1), (130, 129, 129), (33, 250, 50), (5, 36, 4))
-SHAPES_A = (1e-6, 1e-3, 0.01, 0.1, 1.0, 100.0, 1e6)
-STEPS = (1e-30, 1e-12, 1e-7, 1e-4, 1e-2, 0.3, 10.0, 1e6, 1e12)
-EPS = torch.finfo(torch.float32).eps
 NETWORK_STEPS = 3
 
 
-def run(proof: Proof) -> list[Row]:
-    """Return a row a check: what was found, and what is allowed."""
+def run(proof: Proof) -> Iterator[Row]:
+    """Yield a row a check: what was found, and what is allowed."""
     device = proof.scale.device
+    # The longest last: what is before it has been told when time is over.
     checks: list[Callable[[torch.device], Iterator[Row]]] = [
-        _passes, _optimisers, _again, _graphs, _mixed, _compaction,
+        proxes.passes, proxes.formulas, _again, _graphs, loops.resumed, loops.waits, _mixed,
+        _compaction, _optimisers,
     ]  # fmt: skip
-    rows: list[Row] = []
     for check in checks:
         try:
-            rows += check(device)
+            yield from check(device)
         except Exception as error:  # one that fails must not hide the others
-            rows.append(_row(check.__name__, f"{type(error).__name__}: {error}"[:300], 0, False))
-    return rows
-
-
-def _row(what: str, found: object, allowed: object, held: bool) -> Row:
-    return {"what": what.strip("_"), "found": found, "allowed": allowed, "held": held}
-
-
-def _most(what: str, found: float, allowed: float) -> Row:
-    return _row(what, found, allowed, found <= allowed)
-
-
-def _spread(shape: tuple[int, ...], seed: int, low: float, high: float) -> Tensor:
-    draw = torch.Generator().manual_seed(seed)
-    size = 10 ** (low + (high - low) * torch.rand(shape, generator=draw))
-    return size * torch.randint(-1, 2, shape, generator=draw)
-
-
-def _passes(device: torch.device) -> Iterator[Row]:
-    worst = 0.0
-    for a in SHAPES_A:
-        for tau in STEPS:
-            near = tl1.threshold(a, tau) * (1 + _spread((900,), 2, -7, 0))
-            z = torch.cat([_spread((800,), 1, -12, 8), near]).view(1, -1)
-            expected = penalties.load("tl1", a=a).prox(z.double(), tau)
-            x = z.clone().to(device)
-            card.second_pass_(x, torch.ones(1, device=device), Point.of(tl1.packed(a, tau)))
-            shrinkage = (z.double() - expected).abs()
-            allowed = 2 * EPS * z.abs().double() + 1e-5 * shrinkage + 1e-45
-            worst = max(worst, float(((x.cpu().double() - expected).abs() / allowed).max()))
-    yield _most("transformed l1 over a and tau, in units of what is allowed", worst, 1.0)
-    worst = 0.0
-    for rows, n, groups in SHAPES:
-        w, g, v = (_spread((rows, n), seed, -3, 0) for seed in range(3))
-        moved = w.double() - 0.3 * (0.9 * v.double() + 0.1 * (g.double() + 0.01 * w.double()))
-        squares = moved.square().sum(0).view(groups, -1).sum(1)
-        x = w.clone().to(device)
-        move = Move(g.to(device), v.to(device), Momentum(0.9, 0.1, 0.01, 0.3))
-        found = card.first_pass_(x, groups, move)
-        worst = max(worst, float((x.cpu() - moved).abs().max()), _relative(found.cpu(), squares))
-    yield _most("momentum, move and squares of groups", worst, 1e-5)
-
-
-def _relative(found: Tensor, expected: Tensor) -> float:
-    return float(((found - expected).abs() / expected.abs().clamp_min(1e-12)).max())
+            yield row(check.__name__, f"{type(error).__name__}: {error}"[:300], 0, False)
 
 
 def _network(device: torch.device, dtype: torch.dtype) -> nn.Sequential:
@@ -151,9 +103,9 @@ def _optimisers(device: torch.device) -> Iterator[Row]:
                 for p, q in zip(there.parameters(), here.parameters(), strict=True)
             ]
             share = float(torch.cat([f.flatten() for f in far]).double().mean())
-            yield _most(f"{name}, {penalty}: share of weights off", share, 0.005)
+            yield most(f"{name}, {penalty}: share of weights off", share, 0.005)
             if device.type == "cuda":
-                yield _row(
+                yield row(
                     f"{name}, {penalty}: waits for the card", waited or "no", "no", not waited
                 )
 
@@ -172,7 +124,7 @@ def _again(device: torch.device) -> Iterator[Row]:
         for model, optimizer in zip(models_, made, strict=True):
             _given(model, turn)
             optimizer.step()  # type: ignore[union-attr]
-    yield _row("resumed bit for bit", _equal(*models_), True, _equal(*models_))
+    yield row("resumed bit for bit", _equal(*models_), True, _equal(*models_))
 
 
 def _equal(one: nn.Module, other: nn.Module) -> bool:
@@ -198,7 +150,7 @@ def _graphs(device: torch.device) -> Iterator[Row]:
         made[0].step()
         replay()
     torch.cuda.synchronize()
-    yield _row("a CUDA graph is the step, bit for bit", _equal(eager, replayed), True,
+    yield row("a CUDA graph is the step, bit for bit", _equal(eager, replayed), True,
                _equal(eager, replayed))  # fmt: skip
 
 
@@ -220,7 +172,7 @@ def _mixed(device: torch.device) -> Iterator[Row]:
             scaler.update()
         finite = all(bool(p.isfinite().all()) for p in model.parameters())
         zeros = sum(int((p == 0).sum()) for p in model.parameters())
-        yield _row(
+        yield row(
             f"autocast in {dtype}: finite, zeros", [finite, zeros], "some", finite and zeros > 0
         )
 
@@ -234,6 +186,6 @@ def _compaction(device: torch.device) -> Iterator[Row]:
     small = compact(model, x)
     with torch.no_grad():
         apart = float((small.model(x) - model(x)).abs().max())
-    yield _most("a network compacted on the device differs by", apart, 1e-5)
+    yield most("a network compacted on the device differs by", apart, 1e-5)
     left = small.report.weights_after / small.report.weights_before
-    yield _most("share of its weights that are left", left, 0.6)
+    yield most("share of its weights that are left", left, 0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,23 +16,19 @@ from tools.gpu_proof.scale import Proof, Row, Scale
 KEPT = 0.25  # of the channels of each layer
 
 
-def run(proof: Proof) -> list[Row]:
-    """Return a row for each network and batch: torch, and onnxruntime where it has CUDA."""
+def run(proof: Proof) -> Iterator[Row]:
+    """Yield a row for each network and batch: torch, and onnxruntime where it has CUDA."""
     scale = proof.scale
     dense, sparse = scale.build().eval(), scale.build().eval()
     with torch.no_grad():
         for p in list(sparse.parameters())[:-2]:
             p[int(KEPT * len(p)) :] = 0
     small = tl.compact(sparse, scale.inputs(2)).model
-    rows: list[Row] = []
     for name, network in {"dense": dense, "a quarter of the channels": small}.items():
         sessions = _onnx(network, proof.folder / f"{name.split()[0]}.onnx", scale)
         for batch in scale.batches:
-            rows.append(
-                _row(scale, f"{scale.network}, {name}", network, batch)
-                | _timed(sessions, scale, batch)
-            )
-    return rows
+            row = _row(scale, f"{scale.network}, {name}", network, batch)
+            yield row | _timed(sessions, scale, batch)
 
 
 def _row(scale: Scale, what: str, network: nn.Module, batch: int) -> Row:

@@ -17,14 +17,13 @@ PENALTIES = ("none", "l1", "tl1", "group_lasso", "sparse_group_lasso", "integrat
 BYTES_SGD, BYTES_TWO_PASSES = 20, 28
 
 
-def run(proof: Proof) -> list[Row]:
-    """Return a row for each network and penalty."""
+def run(proof: Proof) -> Iterator[Row]:
+    """Yield a row for each network and penalty."""
     scale = proof.scale
     rate = bandwidth(scale)
-    rows: list[Row] = [{"what": "copy", "gb_per_s": rate / 1e9}]
+    yield {"what": "copy", "gb_per_s": rate / 1e9}
     for name, make in _networks(scale).items():
-        rows += _table(scale, name, make, rate)
-    return rows
+        yield from _table(scale, name, make, rate)
 
 
 def bandwidth(scale: Scale) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ NAMES = ("fashion-mnist", "mnist", "digits")
 BATCH, RATE, SHARE = 128, 0.1, 0.9
 
 
-def run(proof: Proof) -> list[Row]:
-    """Return a row a point; networks go to the folder."""
+def run(proof: Proof) -> Iterator[Row]:
+    """Yield a row a point; networks go to the folder."""
     scale, began = proof.scale, time.monotonic()
     data = _read(proof)
     held = int(0.85 * len(data.x_train))
@@ -51,14 +52,13 @@ def run(proof: Proof) -> list[Row]:
         epochs=scale.epochs, branch_epochs=scale.branch_epochs, dense_epochs=scale.epochs,
         branch_below=0.9, margin=5.0 if scale.card else 100.0, steps=scale.steps,
     )  # fmt: skip
-    rows: list[Row] = [
-        {
-            "what": f"{data.name}, {network}", "dense_error_pct": points.dense_error,
-            "ended": points.ended, "seconds": time.monotonic() - began,
-            "peak_mib": peak_mib(scale.device),
-        }
-    ]  # fmt: skip
-    return rows + [_point(point, example, proof.folder) for point in points]
+    yield {
+        "what": f"{data.name}, {network}", "dense_error_pct": points.dense_error,
+        "ended": points.ended, "seconds": time.monotonic() - began,
+        "peak_mib": peak_mib(scale.device),
+    }  # fmt: skip
+    for point in points:
+        yield _point(point, example, proof.folder)
 
 
 def _point(point: Any, example: torch.Tensor, folder: Path) -> Row:
