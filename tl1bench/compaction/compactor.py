@@ -83,6 +83,11 @@ class Compactor:
         gather, align
             As in `compact`.
 
+        Returns
+        -------
+        Compacted
+            Of these weights.
+
         Raises
         ------
         CompactionError
@@ -158,6 +163,16 @@ def compact_traced(
 
     Indices, padding, and then the smaller network itself are given up where they cost more than is
     saved. What is computed from known tensors is stored in their place where that is less now.
+
+    Parameters
+    ----------
+    traced, gather, align
+        The network; the others as in `compact`.
+
+    Returns
+    -------
+    tuple of GraphModule and Report
+        As `write` returns them.
     """
     small, report = _compacted(traced, gather, align)
     if traced.computed:
