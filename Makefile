@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # The pipeline's commands say `python`: they must find the environment's.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint bandit audit smoke bench bench-history bench-compare bench-site gate report readme data lock sanitize clean
+.PHONY: help repro test lint types style bandit audit smoke bench bench-history bench-compare bench-site gate report readme data lock sanitize clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-13s %s\n", $$1, $$2}'
@@ -30,9 +30,15 @@ sanitize: $(INSTALLED)  ## the tests of the kernels, watched by gcc's AddressSan
 	$(BIN)/python -m pytest -m slow tests/kernels/test_memory.py
 
 lint: $(INSTALLED)  ## style, types, architecture, docstrings, and whether asv accepts the benchmarks
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target types style
+
+# As long as all the rest of the lint together, so they run side by side.
+types:
+	$(BIN)/mypy
+
+style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.house
 	$(BIN)/asv check --python=same

@@ -135,17 +135,23 @@ def test_importing_the_figures_loads_neither_torch_nor_pyplot():
     assert run.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_profile_of_strangers_that_were_never_measured_can_be_drawn(name, make_tree, tmp_path):
+@pytest.fixture(scope="module")
+def strangers(make_tree, tmp_path_factory):
+    """A profile of methods that nobody knows, never measured: its table and its evidence."""
     tree = make_tree(
-        tmp_path,
+        tmp_path_factory.mktemp("strangers"),
         problems=("digits-mlp",),
         methods=("dense", "some_new_penalty"),
         lams=(1e-4,),
         seeds=(0,),
         measured=False,
     )
-    figures.save(figures.draw(name, tree.collect(), tree.evidence), tmp_path / name, ("svg",))
+    return tree.collect(), tree.evidence
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_of_strangers_that_were_never_measured_can_be_drawn(name, strangers, tmp_path):
+    figures.save(figures.draw(name, *strangers), tmp_path / name, ("svg",))
 
 
 def test_one_seed_has_no_intervals_and_does_not_claim_any(make_tree, tmp_path, tree, table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -87,15 +88,20 @@ def test_table_and_figure_show_every_point(points: Points) -> None:
         points.plot("speed")  # type: ignore[arg-type]
 
 
+def made(method: str) -> object:
+    return integrated() if method == "penalty" else methods.load(method)
+
+
+@cache
+def whole(method: str) -> Points:
+    return walk(made(method))
+
+
 @pytest.mark.parametrize("method", ["penalty", "magnitude"])
 @pytest.mark.parametrize("stopped_in_epoch", [2, 8, 14])
 def test_a_killed_path_goes_on_bit_for_bit(
     method: str, stopped_in_epoch: int, tmp_path: Path
 ) -> None:
-    def made() -> object:
-        return integrated() if method == "penalty" else methods.load("magnitude")
-
-    whole = walk(made(), folder=tmp_path / "whole")
     epochs, inner = 0, Epochs(digits(0, 1000), batch=50)
 
     def killed(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -106,12 +112,12 @@ def test_a_killed_path_goes_on_bit_for_bit(
         inner(model, optimizer)
 
     with pytest.raises(KeyboardInterrupt):
-        walk(made(), folder=tmp_path / "parts", train_epoch=killed)
-    assert same(walk(made(), folder=tmp_path / "parts"), whole)
+        walk(made(method), folder=tmp_path, train_epoch=killed)
+    assert same(walk(made(method), folder=tmp_path), whole(method))
     # And a finished one is read, not walked again.
-    nothing = walk(made(), folder=tmp_path / "parts", train_epoch=pytest.fail)
-    assert same(nothing, whole)
-    assert nothing.ended == whole.ended
+    nothing = walk(made(method), folder=tmp_path, train_epoch=pytest.fail)
+    assert same(nothing, whole(method))
+    assert nothing.ended == whole(method).ended
 
 
 def test_another_paths_folder_is_refused(tmp_path: Path) -> None:

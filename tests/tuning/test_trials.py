@@ -1,5 +1,6 @@
 """Adapters: always the same function, never larger, and on only where a measurement says so."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import nn
 
 from tl1bench import models
 from tl1bench.errors import CompactionError
-from tl1bench.tuning import Ratio, tune
+from tl1bench.tuning import Ratio, trials, tune
 from tl1bench.tuning.adapters import PADDING, Adapters, Draft
 
 
@@ -163,7 +164,8 @@ def test_a_win_that_does_not_repeat_is_no_win(network):
     assert {t.round for t in tuned.trials} == {1, 2}
 
 
-def test_a_real_measurement_decides(network):
+def test_a_real_measurement_decides(network, monkeypatch):
+    monkeypatch.setattr(trials, "measure", partial(trials.measure, processes=2))
     tuned = tune(network, X)
     assert all(0.05 < t.ratio.low <= t.ratio.estimate <= t.ratio.high < 20 for t in tuned.trials)
     confirmed = {str(t.adapters): t.ratio.high for t in tuned.trials if t.round == 2}
