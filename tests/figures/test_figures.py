@@ -221,8 +221,16 @@ def test_published_points_are_drawn_where_they_were_reported(drawn):
     assert len(marks) == len(_published.points("mnist-lenet5")) == 10
 
 
+@pytest.mark.parametrize(("kept", "share"), [("weights", 5.0), ("macs", 26.6)])
+def test_published_shares_of_a_cifar_network_stand_on_the_axis_they_are_shares_of(kept, share):
+    (point,) = _published.points("cifar-vgg16", kept)
+    assert (point.kept_pct, point.error_pct) == (share, 6.73)
+    assert point.basis.startswith(f"{share:g} % of")
+
+
 def test_published_points_stay_away_from_other_problems():
     assert _published.points("fashion-lenet5") == _published.points("digits-mlp") == ()
+    assert _published.points("mnist-lenet5", "macs") == _published.points("cifar-vgg16", None) == ()
     assert {p.who for p in _published.points("mnist-lenet300") if p.recollection} == {
         "TL1 (Ma et al.)",
         "Hoyer-Square",

@@ -55,10 +55,20 @@ def test_the_as_coded_groups_are_single_kernel_positions_and_inputs() -> None:
     assert problem.layer_weights == pytest.approx((1, 1, 1 / 15, 1 / 144))
 
 
-def test_resnet20_has_the_published_size() -> None:
-    model = models.build("resnet", (3, 32, 32), 10, seed=0, widths=[16, 32, 64], blocks=3)
-    convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
-    assert sum(m.kernel_size == (3, 3) for m in convolutions) == 19
+@pytest.mark.parametrize(
+    ("name", "layers", "parameters"),
+    # He et al. say 0.27 million; the common CIFAR ResNet-18 has 11,173,962, and the common VGG-16,
+    # with 4,224 biases that its BatchNorm takes away again, 14,728,266.
+    [("resnet20", 20, 272_474), ("resnet18", 18, 11_173_962), ("vgg16_bn", 14, 14_724_042)],
+)
+def test_the_networks_of_cifar_have_the_published_sizes(
+    name: str, layers: int, parameters: int
+) -> None:
+    with torch.device("meta"):
+        model = models.build(name, (3, 32, 32), 10, seed=0)
+    weights = [p for n, p in model.named_parameters() if n.endswith("weight") and p.dim() > 1]
+    assert sum(p.dim() == 2 or p.shape[-1] == 3 for p in weights) == layers
+    assert sum(p.numel() for p in model.parameters()) == parameters
 
 
 def test_unknown_names_and_options_are_refused() -> None:

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pandas as pd
 
 
-def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatch):
+def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatch, capsys):
+    from tl1bench.errors import MeasurementError
     from tl1bench.pipeline.stages import measure as stage
 
     folder = tmp_path / "build" / "export" / "toy"
@@ -33,17 +34,19 @@ def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "available", lambda: ("cpu", "cuda"))
     monkeypatch.setattr(stage, "measure", measurer)
-    settings = SimpleNamespace(batches=(64, 1), threads=(1,), mode="quick", processes=5)
+    settings = SimpleNamespace(
+        batches=(64, 1), cuda_batches=(1024, 1), threads=(1,), mode="quick", processes=5
+    )
     config = SimpleNamespace(
         build=tmp_path / "build", reports=tmp_path / "reports", profile="p", measure=settings
     )
     stage.run(config, "toy")
     on_cpu, on_gpu = asked
-    assert on_cpu["batch"] == [1, 64]
+    assert (on_cpu["batch"], on_gpu["batch"]) == ([1, 64], [1, 1024])
     assert on_cpu["headline_only"] == ["l1/step-01-seed-1"]
     assert on_cpu["operators_of"] == ["dense", "masked", "integrated_tl1/step-01-seed-0"]
     assert (on_cpu["memory_of"], on_gpu["memory_of"]) == (names[:4], ())
-    shared = {"provider", "memory_of", "progress"}
+    shared = {"provider", "batch", "memory_of", "progress"}
     assert {k: v for k, v in on_cpu.items() if k not in shared} == {
         k: v for k, v in on_gpu.items() if k not in shared
     }
@@ -51,3 +54,14 @@ def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatc
     assert record == {"rows": ["cpu"], "cuda": {"rows": ["cuda"]}}
     samples = pd.read_parquet(tmp_path / "reports/timings/toy.parquet")
     assert list(samples["provider"]) == ["cpu", "cuda"]
+
+    def without_a_card(_, **options):
+        if options["provider"] == "cuda":
+            raise MeasurementError("it fell back")
+        return measurer(_, **options)
+
+    monkeypatch.setattr(stage, "measure", without_a_card)
+    stage.run(config, "toy")
+    record = json.loads((tmp_path / "reports/measure/toy.json").read_text())
+    assert record == {"rows": ["cpu"], "cuda": None}
+    assert "toy was measured on the CPU alone: it fell back" in capsys.readouterr().out

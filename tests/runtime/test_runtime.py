@@ -214,8 +214,11 @@ def test_a_cuda_session_is_asked_for_without_a_way_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: every)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(
+        onnxruntime, "preload_dlls", lambda: asked.append("libraries"), raising=False
+    )
     open_session(tmp_path / "m.onnx", threads=1, provider="cuda")
-    assert asked == [(["CUDAExecutionProvider"], "1"), 1]
+    assert asked == ["libraries", (["CUDAExecutionProvider"], "1"), 1]
 
 
 def test_a_silent_fall_back_to_another_provider_is_refused(tmp_path, monkeypatch, elsewhere):
@@ -230,6 +233,7 @@ def test_a_silent_fall_back_to_another_provider_is_refused(tmp_path, monkeypatch
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: every)
     monkeypatch.setattr(onnxruntime, "InferenceSession", falling_back)
+    monkeypatch.delattr(onnxruntime, "preload_dlls", raising=False)
     with pytest.raises(MeasurementError, match="fell back from CUDA"):
         elsewhere(open_session, linear(tmp_path / "m.onnx"), provider="cuda")
     assert asked == ["CUDAExecutionProvider"]

@@ -360,7 +360,9 @@ def readme() -> None:
 
 @app.command(epilog="Example: tl1bench run --profile smoke")
 def run(
-    profile: Annotated[str, typer.Option(help="smoke, default, paper or as-coded.")] = "default",
+    profile: Annotated[
+        str, typer.Option(help="smoke, default, paper, as-coded or cifar.")
+    ] = "default",
     params: Annotated[
         Path | None, typer.Option("--params", "-p", help="A params.yaml of your own instead.")
     ] = None,

@@ -21,7 +21,11 @@ from tl1bench.results.points import operating_points
 
 
 def draw(
-    table: pd.DataFrame, evidence: Evidence, size: str, by: Objective, published: bool = False
+    table: pd.DataFrame,
+    evidence: Evidence,
+    size: str,
+    by: Objective,
+    published: _published.Kept | None = None,
 ) -> Figure:
     """Draw one panel a problem; filled marks are the points selected on validation.
 
@@ -36,7 +40,7 @@ def draw(
     by
         What the filled points are the smallest in.
     published
-        Whether weights that others report are shown.
+        Of what others report shares that are shown; None for nothing.
 
     Returns
     -------
@@ -47,17 +51,17 @@ def draw(
     for panel, problem in zip(axes, evidence.problems, strict=True):
         runs = table[table["problem"] == problem]
         runs = runs.assign(selected=select(runs, evidence.tolerance_pct, by))
-        others = _published.points(problem) if published else []
+        others = _published.points(problem, published)
         _panel(panel, problem, operating_points(runs, (size, ERROR)), evidence, size, others)
     handles = _tradeoff.handles(evidence)
     if HERO in evidence.methods:
         hero = looks(evidence.methods)[HERO]
         label = f"Pareto front of {hero.label}"
         handles.append(Line2D([], [], color=hero.color, lw=6, alpha=0.2, label=label))
-    reported = {o.recollection for p in evidence.problems for o in _published.points(p)}
-    if published and False in reported:
+    reported = {o.recollection for p in evidence.problems for o in _published.points(p, published)}
+    if False in reported:
         handles.append(Line2D([], [], color=INK, marker="x", ls="", label="reported elsewhere"))
-    if published and True in reported:
+    if True in reported:
         text = "reported elsewhere, recollected"
         handles.append(Line2D([], [], color=INK, marker="+", ms=7, ls="", label=text))
     _panels.legend(figure, handles, columns=3)
@@ -73,7 +77,7 @@ def _panel(
     others: Sequence[_published.Point],
 ) -> None:
     top = _tradeoff.error_ceiling(points)
-    sizes = [*points[f"{size}_mean"], *(o.weights_pct for o in others)]
+    sizes = [*points[f"{size}_mean"], *(o.kept_pct for o in others)]
     # A network of which nothing is left has no place on a logarithmic axis.
     smallest = min(value for value in (*sizes, 100.0) if value > 0)
     _panels.log_axis(panel, "x", 0.6 * smallest, 140.0)
@@ -90,11 +94,11 @@ def _panel(
 def _others(panel: Axes, others: Sequence[_published.Point]) -> None:
     for i, (letter, other) in enumerate(zip(string.ascii_lowercase, others, strict=False)):
         mark = "+" if other.recollection else "x"
-        panel.plot(other.weights_pct, other.error_pct, mark, color=INK, ms=5, zorder=5)
+        panel.plot(other.kept_pct, other.error_pct, mark, color=INK, ms=5, zorder=5)
         # Neighbours in size get their letters on opposite sides.
         panel.annotate(
             letter,
-            (other.weights_pct, other.error_pct),
+            (other.kept_pct, other.error_pct),
             xytext=(0, 5 if i % 2 else -10),
             textcoords="offset points",
             ha="center",
@@ -118,7 +122,11 @@ def _front(panel: Axes, hero: pd.DataFrame, color: str, top: float, size: str) -
 
 
 def caption(
-    table: pd.DataFrame, evidence: Evidence, what: str, wanted: str, published: bool = False
+    table: pd.DataFrame,
+    evidence: Evidence,
+    what: str,
+    wanted: str,
+    published: _published.Kept | None = None,
 ) -> str:
     """Return what is shown, with the provenance of every point reported elsewhere.
 
@@ -153,12 +161,13 @@ def caption(
         f"{evidence.tolerance_pct:g} points of dense), the test split taking no part. Arrows at "
         "the upper edge stand for points above it."
     )
-    for problem in evidence.problems if published else ():
+    for problem in evidence.problems:
+        reported = _published.points(problem, published)
         others = [
             f"({letter}) {o.who} {o.year}, {o.basis}"
             + (", recollected and not checked" if o.recollection else "")
             + f" [{o.reference}]"
-            for letter, o in zip(string.ascii_lowercase, _published.points(problem), strict=False)
+            for letter, o in zip(string.ascii_lowercase, reported, strict=False)
         ]
         if others:
             text += f" Reported elsewhere for {problem}: {'; '.join(others)}."

@@ -15,10 +15,10 @@ def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     Reads `problem`, `method`, `step`, `lam`, `seed`, `val_error_pct`, `test_error_pct`,
     `macs_dense` and `macs_compact`.
     """
-    return _counts.draw(table, evidence, "macs_kept", "macs")
+    return _counts.draw(table, evidence, "macs_kept", "macs", published="macs")
 
 
 def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     """Return what is shown."""
     what = "the multiply-accumulates of the compact network"
-    return _counts.caption(table, evidence, what, "MACs")
+    return _counts.caption(table, evidence, what, "MACs", published="macs")

@@ -15,10 +15,10 @@ def draw(table: pd.DataFrame, evidence: Evidence) -> Figure:
     Reads `problem`, `method`, `step`, `lam`, `seed`, `val_error_pct`, `test_error_pct`,
     `weights_dense` and `nonzero_weights`.
     """
-    return _counts.draw(table, evidence, "nonzero_kept", "nonzero", published=True)
+    return _counts.draw(table, evidence, "nonzero_kept", "nonzero", published="weights")
 
 
 def caption(table: pd.DataFrame, evidence: Evidence) -> str:
     """Return what is shown, and where points reported elsewhere come from."""
     what = "the weights that are not zero, wherever they are"
-    return _counts.caption(table, evidence, what, "non-zero weights", published=True)
+    return _counts.caption(table, evidence, what, "non-zero weights", published="weights")

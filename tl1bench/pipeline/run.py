@@ -22,6 +22,7 @@ PROFILES = {
     "default": Path("params.yaml"),
     "paper": Path("reports/paper/params.yaml"),
     "as-coded": Path("reports/as-coded/params.yaml"),
+    "cifar": Path("reports/cifar/params.yaml"),
 }
 
 # What belongs to the profiles of the checkout itself: their results, locks and pinned data.

@@ -67,8 +67,11 @@ def section(
     rest = [n for n in captions if n not in (_TOP, *_FIRST)]
     order = [n for n in (_TOP, *_FIRST) if n in captions] + rest
     pictures = [_picture(name, captions[name], evidence.reports) for name in order]
-    measured = [p for p in evidence.problems if evidence.measurement(p)["rows"]]
-    machines = {p: machine_record(evidence.measurement(p)["machine"]) for p in measured}
+    machines: dict[str, list[tuple[str, str]]] = {}
+    for problem in evidence.problems:
+        found = evidence.measurement(problem)
+        on = {problem: found, f"{problem} on the GPU": found.get("cuda") or {"rows": ()}}
+        machines |= {name: machine_record(r["machine"]) for name, r in on.items() if r["rows"]}
     times = table.groupby(["problem", "method"], sort=False, as_index=False)["train_seconds"]
     training = times.agg(["count", "sum"]).to_dict("records")
     return (

@@ -93,6 +93,8 @@ def open_session(
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     if provider != "cpu":
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        # CUDA's libraries as pip installs them lie where the loader does not look by itself.
+        getattr(onnxruntime, "preload_dlls", _nothing)()
     if optimized_to is not None:
         options.optimized_model_filepath = str(optimized_to)
     if profile_to is not None:
@@ -205,6 +207,10 @@ def bind(
         binding.synchronize_outputs()
 
     return call
+
+
+def _nothing() -> None:
+    """Stand for what older versions of onnxruntime lack."""
 
 
 def one_line(error: Exception) -> str:

@@ -79,7 +79,7 @@ def _break_off(*_: object) -> None:
 def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools.gpu_proof", description=__doc__)
     parser.add_argument("folder", type=Path, help="where results and networks go")
-    parser.add_argument("--data", type=Path, help="a folder with FashionMNIST/ or MNIST/")
+    parser.add_argument("--data", type=Path, help="a folder with CIFAR-10, Fashion-MNIST or MNIST")
     parser.add_argument("--skip", nargs="*", default=[], choices=list(PARTS))
     parser.add_argument("--dry", action="store_true", help="tiny, on the CPU, by the interpreter")
     parser.add_argument("--seconds", type=float, default=SECONDS)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 import tl1bench as tl
-from tl1bench.errors import MissingPackageError
+from tl1bench.errors import MeasurementError, MissingPackageError
 from tools.gpu_proof.clock import captured, microseconds
 from tools.gpu_proof.scale import Proof, Row, Scale
 
@@ -45,32 +46,34 @@ def _row(scale: Scale, what: str, network: nn.Module, batch: int) -> Row:
     return row
 
 
-def _onnx(network: nn.Module, path: Path, scale: Scale) -> dict[str, object]:
-    """Return a session for each provider that is there; the reason where there is none."""
+def _onnx(network: nn.Module, path: Path, scale: Scale) -> dict[str, Any]:
+    """Return a session for each provider that runs it; the reason where there is none."""
     try:
         tl.export_onnx(network.cpu(), scale.inputs(2).cpu(), path)
-        import onnxruntime
+        from tl1bench.runtime import available, open_session
     except (MissingPackageError, ImportError) as error:
-        return {"missing": str(error)}
+        return {"anywhere": str(error)}
     finally:
         network.to(scale.device)
-    there = onnxruntime.get_available_providers()
-    wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in there]
-    return {p: onnxruntime.InferenceSession(str(path), providers=[p]) for p in wanted}
+    found: dict[str, Any] = {}
+    for provider in available():
+        try:
+            found[provider] = open_session(path, provider=provider)
+        except MeasurementError as error:
+            found[provider] = str(error)
+    return found
 
 
-def _timed(sessions: dict[str, object], scale: Scale, batch: int) -> Row:
-    x = scale.inputs(batch).cpu().numpy()
+def _timed(sessions: dict[str, Any], scale: Scale, batch: int) -> Row:
+    """Time each session; on the card inputs and outputs stay there, so that no copy is timed."""
     row: Row = {}
     for provider, session in sessions.items():
         if isinstance(session, str):
-            row["onnxruntime"] = session
+            row[f"onnxruntime_{provider}"] = session
             continue
-        name = session.get_inputs()[0].name  # type: ignore[attr-defined]
-        took = microseconds(
-            lambda s=session, n=name: s.run(None, {n: x}),  # type: ignore[misc]
-            torch.device("cpu"), scale.rounds,
-        )  # fmt: skip
-        # The host's clock: copies to the card and back are in it.
-        row[f"onnxruntime_{provider.removesuffix('ExecutionProvider').lower()}_us"] = took
+        from tl1bench.runtime import bind, feed
+
+        call = bind(session, feed(session, batch), provider)
+        # The host's clock: a call ends when its results are complete.
+        row[f"onnxruntime_{provider}_us"] = microseconds(call, torch.device("cpu"), scale.rounds)
     return row

@@ -67,7 +67,7 @@ class Scale:
 REAL = Scale(
     torch.device("cuda"), layer=1024, layers=24, network="lenet5", shape=(1, 28, 28), options={},
     copied=1 << 28, rounds=25, epochs=2, branch_epochs=4, steps=10, iterations=200,
-    together=(1, 4, 12, 24), batches=(1, 128, 1024),
+    together=(1, 4, 12, 24), batches=(1, 8, 64, 256, 1024),
 )  # fmt: skip
 DRY = Scale(
     torch.device("cpu"), layer=12, layers=2, network="mlp", shape=(1, 8, 8),

@@ -2,7 +2,8 @@
 
 All are timed at the headline, batch 1 on one thread; at the other settings those whose memory is
 measured too: dense, masked, and the first seed of each selected point. Where onnxruntime has CUDA
-the same is done on the GPU.
+the same is done on the GPU, at batches of its own; where it turns out not to run there, that is
+said, and the CPU's numbers stand alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import pandas as pd
 
 from tl1bench import files, progress
 from tl1bench.config import Config
+from tl1bench.errors import MeasurementError
 from tl1bench.measuring import Measurement, measure
 from tl1bench.pipeline import store
 from tl1bench.results import DENSE, HERO, MASKED, layout
@@ -23,7 +25,13 @@ def run(config: Config, problem: str) -> None:
     The JSON is the record of the CPU; `cuda` in it is that of the GPU, or null without one.
     """
     with store.locked(f"{config.profile}-measure"):
-        found = {provider: _measure(config, problem, provider) for provider in available()}
+        found = {"cpu": _measure(config, problem, "cpu")}
+        if "cuda" in available():
+            # A build with CUDA may well lie on a machine without a card.
+            try:
+                found["cuda"] = _measure(config, problem, "cuda")
+            except MeasurementError as error:
+                progress.say(f"{problem} was measured on the CPU alone: {error}")
     records = {provider: measurement.record() for provider, measurement in found.items()}
     with files.atomic_path(layout.timings_file(config.reports, problem)) as draft:
         samples = [m.samples.assign(provider=provider) for provider, m in found.items()]
@@ -42,7 +50,7 @@ def _measure(config: Config, problem: str, provider: str) -> Measurement:
         return measure(
             [folder / model / layout.MODEL for model in index["model"]],
             # The headline comes first, whatever the order in params.yaml.
-            batch=sorted(settings.batches),
+            batch=sorted(settings.batches if provider == "cpu" else settings.cuda_batches),
             threads=sorted(settings.threads),
             mode=settings.mode,
             processes=settings.processes,
