@@ -66,6 +66,8 @@ def smoke(tmp_path_factory) -> Path:
     """Return a copy of the project in which the smoke profile has run: not to be changed."""
     tree = tmp_path_factory.mktemp("smoke") / "tree"
     run.lay_out(ROOT, tree, ROOT / "reports/smoke/params.yaml")
+    with (tree / "params.yaml").open("a") as settings:
+        settings.write("workers: 1\n")  # the other core has tests of its own
     fetched = call(tree, "-m", "tl1bench", "data", "--quiet")
     assert fetched.returncode == 0, fetched.stderr
     repro(tree)
