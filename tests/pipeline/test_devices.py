@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def driver(monkeypatch: pytest.MonkeyPatch, folder: Path, said: str, status: int
     command.write_text(f"#!/bin/sh\nprintf '{said}'\nexit {status}\n")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setattr(devices, "_usable", lambda: True)
     monkeypatch.delenv(devices.VISIBLE, raising=False)
 
 
@@ -58,6 +60,17 @@ def test_a_driver_that_fails_has_no_cards_and_unknown_memory_takes_one_run(
     assert devices.count("auto", devices.cards("auto")) == 1
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     assert devices.cards("auto") == []
+
+
+@pytest.mark.parametrize(("python", "cards"), [("/bin/false", 0), ("/bin/true", 2)])
+def test_cards_count_where_torch_can_use_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, python: str, cards: int
+) -> None:
+    usable = devices._usable
+    driver(monkeypatch, tmp_path, TWO)
+    monkeypatch.setattr(devices, "_usable", usable)
+    monkeypatch.setattr(sys, "executable", python)
+    assert len(devices.cards("auto")) == cards
 
 
 def test_free_memory_and_cores_bound_what_runs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,14 @@ def cards(device: str) -> list[Card]:
     Returns
     -------
     list of Card
-        Empty where the driver's nvidia-smi is missing or says nothing; a card whose free memory
-        it does not know takes one run.
+        Empty where the driver's nvidia-smi is missing or says nothing, and where torch cannot use
+        what it tells of; a card whose free memory it does not know takes one run.
     """
     if device == "cpu":
         return []
     there = _visible(_listed(), os.environ.get(VISIBLE))
+    if not (there and _usable()):
+        return []
     _, _, number = device.partition(":")
     return there[int(number) : int(number) + 1] if number else there
 
@@ -76,6 +79,12 @@ def _visible(listed: dict[str, Card], asked: str | None) -> list[Card]:
     names = [name.strip() for name in asked.split(",") if name.strip() not in ("", "-1")]
     unknown = Card("", RUN_MIB)
     return [Card(name, listed.get(name, unknown).free_mib) for name in names] if listed else []
+
+
+def _usable() -> bool:
+    """Ask torch in a process of its own: this one stays without it."""
+    asked = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+    return subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
 def count(workers: int | str, there: Sequence[Card]) -> int:
