@@ -6,7 +6,8 @@ rule write its call into a new graph (`tracing.writer`), `report` says what was 
 is the file.
 """
 
-from tl1bench.compaction.compactor import Compacted, Compactor, compact, load_compacted
+from tl1bench.compaction.compacted import Compacted
+from tl1bench.compaction.compactor import Compactor, compact, load_compacted
 from tl1bench.compaction.report import LayerReport, Report
 
 __all__ = ["Compacted", "Compactor", "LayerReport", "Report", "compact", "load_compacted"]

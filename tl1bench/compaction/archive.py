@@ -34,8 +34,10 @@ _TAKEN = frozenset({"self", "torch", "device", "inf", "nan", "NoneType", "fx_pyt
 _OPERATORS = {
     name: getattr(operator, name)
     for name in ("getitem", "add", "sub", "mul", "floordiv", "truediv", "mod", "neg", "eq", "ne",
-                 "lt", "le", "gt", "ge")
+                 "lt", "le", "gt", "ge", "is_")
 }  # fmt: skip
+# What takes arguments apart.
+_OPERATORS |= {"len": len, "assert": torch._assert}
 _KINDS = {"dtype": torch.dtype, "layout": torch.layout, "memory_format": torch.memory_format}
 
 
@@ -72,7 +74,8 @@ def read(path: Path) -> fx.GraphModule:
     try:
         with safe_open(path, framework="pt") as content:
             described = content.metadata() or {}
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+            # Copied: what lies in a file is aligned otherwise, and sums of it round otherwise.
+            tensors = {n: content.get_tensor(n).clone() for n in content.keys()}  # noqa: SIM118
         if described.get("format") != FORMAT:
             raise ValueError("another format")
         learnt = set(parse_json(described["parameters"], MAX_TEXT))
@@ -189,17 +192,17 @@ def _function(name: str) -> Any:
     if family == "operator":
         return _OPERATORS[rest]
     operation, _, overload = rest.partition(".")
-    _check_name(operation)
-    _check_name(overload)
-    found = getattr(getattr(torch.ops.aten, operation), overload) if family == "aten" else None
+    known = family == "aten" and _PART.fullmatch(operation)
+    packet = getattr(torch.ops.aten, operation) if known else None
     # A file may ask for arithmetic on tensors, never for files or for changes in place.
     if (
-        not isinstance(found, torch._ops.OpOverload)
-        or found._schema.is_mutable
+        not isinstance(packet, torch._ops.OpOverloadPacket)
+        or overload not in packet.overloads()
         or operation == "from_file"
+        or getattr(packet, overload)._schema.is_mutable
     ):
         raise ValueError(f"no functional operation: {name}")
-    return found
+    return getattr(packet, overload)
 
 
 def _decode(value: Any, nodes: dict[str, fx.Node], depth: int = 0) -> Any:

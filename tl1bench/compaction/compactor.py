@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor, fx, nn
 
 from tl1bench.compaction import archive, sizes
+from tl1bench.compaction.compacted import Compacted
 from tl1bench.compaction.counting import make_report
 from tl1bench.compaction.decide import decide
 from tl1bench.compaction.report import Report
 from tl1bench.errors import CompactionError
-from tl1bench.files import atomic_path
 from tl1bench.tracing.analysis import Analysis, analyse
-from tl1bench.tracing.arguments import as_tuple
-from tl1bench.tracing.capture import trace
+from tl1bench.tracing.capture import bare, trace
 from tl1bench.tracing.channels import Bools
 from tl1bench.tracing.graph import Traced
+from tl1bench.tracing.inputs import Inputs
 from tl1bench.tracing.program import load_program
 from tl1bench.tracing.reading import read
 from tl1bench.tracing.rules import rule_of
@@ -27,34 +26,7 @@ from tl1bench.tracing.sliced import Gather
 from tl1bench.tracing.writer import Emitter
 
 _Attempt = tuple[Analysis, Bools, bool, Gather, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Compacted:
-    """The compact `model`, a torch.fx.GraphModule in eval mode, and the `report`.
-
-    `example_inputs` are those it was traced with.
-    """
-
-    model: fx.GraphModule
-    report: Report
-    example_inputs: tuple[Tensor, ...]
-
-    def save(self, path: str | Path) -> None:
-        """Write the model to one file (see `load_compacted`).
-
-        `.safetensors` holds the graph as data beside the tensors; any other name makes a `.pt2`,
-        an exported program with a free batch size.
-        """
-        if Path(path).suffix == ".safetensors":
-            archive.write(self.model, Path(path))
-            return
-        batch = torch.export.Dim("batch")
-        shapes = tuple({0: batch} for _ in self.example_inputs)
-        with torch.no_grad():
-            program = torch.export.export(self.model, self.example_inputs, dynamic_shapes=shapes)
-        with atomic_path(Path(path)) as draft:
-            torch.export.save(program, draft)
+Examples: TypeAlias = Tensor | Mapping[str, Any] | Sequence[Any]
 
 
 class Compactor:
@@ -63,10 +35,24 @@ class Compactor:
     Tracing takes longer than all the rest: many runs of one architecture share it.
     """
 
-    def __init__(self, model: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> None:
-        """Trace `model`, which stays as it is (arguments and errors: see `compact`)."""
-        self._inputs = as_tuple(example_inputs)
-        self.traced = trace(model, self._inputs)
+    def __init__(
+        self,
+        model: nn.Module,
+        example_inputs: Examples = (),
+        *,
+        kwargs: Mapping[str, Any] | None = None,
+        dynamic_shapes: Any = None,
+    ) -> None:
+        """Trace `model`, which stays as it is.
+
+        Parameters
+        ----------
+        model, example_inputs, kwargs, dynamic_shapes
+            As in `compact`, errors too.
+        """
+        inputs = Inputs.of(example_inputs, kwargs).sized(bare(model), dynamic_shapes)
+        self._inputs = inputs
+        self.traced = trace(model, inputs)
 
     def compact(
         self,
@@ -96,14 +82,18 @@ class Compactor:
         if align < 1:
             raise CompactionError(f"align is {align}: give a whole number from 1 on.")
         traced = self.traced if weights is None else self.traced.with_weights(weights)
-        return Compacted(*compact_traced(traced, gather, align), self._inputs)
+        own = self._inputs
+        return Compacted(*compact_traced(traced, gather, align), own.args, own.kwargs, own.sizes)
 
 
 def compact(
     model: nn.Module,
-    example_inputs: Tensor | tuple[Tensor, ...],
+    example_inputs: Examples = (),
     gather: float | None = None,
     align: int = 1,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
 ) -> Compacted:
     """Return the same function as `model` in eval mode, without the channels that cannot matter.
 
@@ -112,13 +102,21 @@ def compact(
     model
         Any network that `torch.export` can trace; it stays as it is.
     example_inputs
-        Inputs with a batch of at least 2 samples in their first dimension, which becomes free.
+        What it is called with: a tensor, or a tuple of arguments. Tensors may lie in lists, tuples
+        and dicts; None, numbers and texts are constants. Their first dimension holds a batch of at
+        least 2 samples and becomes free, unless the network fixes its size (the report says so);
+        a tensor with another first size than the first tensor's has no batch.
     gather
         Share of zero input columns from which on a linear layer picks its live inputs by an
         index_select first; None for never.
     align
         Every layer keeps a multiple of this number of units, or all that it had: units that could
         go stay as zeros, and count. Devices that compute in tiles like 8 or 16.
+    kwargs
+        Arguments by name, `{"input_ids": x, "attention_mask": m}`.
+    dynamic_shapes
+        Sizes that are free besides that of the batch, as `torch.export` takes them:
+        `{"x": {1: torch.export.Dim("length")}}`.
 
     Returns
     -------
@@ -128,11 +126,11 @@ def compact(
     Raises
     ------
     CompactionError
-        When the network cannot be traced for every batch size, draws random numbers or changes its
-        buffers in eval mode, or holds integer, complex, quantised or non-finite weights; when
-        `align` is below 1.
+        When the network cannot be traced, draws random numbers or changes its buffers in eval mode,
+        or holds integer, complex, quantised or non-finite weights; when `align` is below 1.
     """
-    return Compactor(model, example_inputs).compact(gather=gather, align=align)
+    compactor = Compactor(model, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes)
+    return compactor.compact(gather=gather, align=align)
 
 
 def load_compacted(path: str | Path) -> fx.GraphModule:

@@ -40,8 +40,7 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, module: fx.Graph
     """
     written = {n.name for n in module.graph.nodes if n.op == "call_function"}
     stored = {name: t.numel() for name, t in module.state_dict().items()}
-    layers: list[LayerReport] = []
-    widths: list[int] = []
+    layers, widths = list[LayerReport](), list[int]()
     outputs, reasons = _output_labels(state), _Reasons(state)
     kernels = False
     for node in state.traced.calls:
@@ -83,6 +82,7 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, module: fx.Graph
         numbers_nonzero=sum(int(t.count_nonzero()) for t in tensors.values()),
         numbers_after=sum(stored.values()),
         uncovered=_uncovered(state),
+        fixed_batch=state.traced.fixed_batch,
     )
 
 

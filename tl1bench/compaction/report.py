@@ -61,6 +61,7 @@ class Report:
     1 MAC = 2 FLOPs.
     `architecture` joins the widths: live inputs of a multi-layer perceptron, filters, live inputs
     of the layer behind a flatten, hidden units; the output is left out.
+    `fixed_batch` is the only batch size that the network takes; None for all that take any.
     """
 
     layers: tuple[LayerReport, ...]
@@ -78,6 +79,7 @@ class Report:
     numbers_nonzero: int
     numbers_after: int
     uncovered: dict[str, int]
+    fixed_batch: int | None = None
 
     def __str__(self) -> str:
         """Return a table, one line a layer."""
@@ -112,6 +114,8 @@ class Report:
         ]
         if self.opaque:
             lines.append("kept whole (no rule): " + ", ".join(map(self._share, self.opaque)))
+        if self.fixed_batch is not None:
+            lines.append(f"takes batches of {self.fixed_batch} alone: the network fixes their size")
         return "\n".join(lines)
 
     def _share(self, name: str) -> str:

@@ -10,43 +10,43 @@ from collections.abc import Iterator
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tl1bench.errors import CompactionError, ExportError
 from tl1bench.export.writer import OPSET
 from tl1bench.tracing.capture import evaluating
+from tl1bench.tracing.inputs import Inputs
 from tl1bench.tracing.names import check_tensors
 
 
 def by_torch(
-    model: nn.Module, inputs: tuple[Tensor, ...], sources: list[str], targets: list[str]
+    model: nn.Module, inputs: Inputs, sources: list[str], targets: list[str]
 ) -> onnx.ModelProto:
     """Return the model.
 
     Parameters
     ----------
     model, inputs
-        The network, and example inputs with a batch of at least 2.
+        The network, and what it is called with.
     sources, targets
         Names of inputs and outputs.
 
     Returns
     -------
     ModelProto
-        With the free dimension `batch`.
+        With the free dimension `batch`, where the batch is free.
 
     Raises
     ------
     ExportError
         The network has no ONNX form, or a tensor of it a name that would be code.
     """
-    batch = torch.export.Dim("batch")
     try:
         check_tensors(model.state_dict())
         with evaluating(model), _quiet():
             program = torch.onnx.export(
-                model, inputs, None, dynamo=True, verbose=False, opset_version=OPSET,
-                dynamic_shapes=tuple({0: batch} for _ in inputs),
+                model, inputs.args, None, dynamo=True, verbose=False, opset_version=OPSET,
+                kwargs=dict(inputs.kwargs), dynamic_shapes=inputs.shapes(model),
                 input_names=sources, output_names=targets, optimize=False,
             )  # fmt: skip
             assert program is not None
@@ -62,7 +62,7 @@ def by_torch(
         proto = plain
     symbol = proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in [*proto.graph.input, *proto.graph.output]:
-        for size in value.type.tensor_type.shape.dim:
+        for size in value.type.tensor_type.shape.dim if symbol else ():
             if size.dim_param == symbol:
                 size.dim_param = "batch"
     return proto

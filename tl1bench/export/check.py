@@ -15,8 +15,10 @@ from tl1bench.errors import ExportError
 from tl1bench.export.outputs import outputs
 from tl1bench.runtime import open_session
 from tl1bench.tracing import agreement
+from tl1bench.tracing.inputs import Inputs
 
 BATCHES = (1, 7)
+"""Samples with which a file is tried, where a network takes any."""
 _CHUNK = 64
 
 
@@ -53,40 +55,41 @@ def allowed(results: Sequence[Tensor]) -> float:
     return max([agreement.ONNXRUNTIME, *halves])
 
 
-def expected(model: nn.Module, inputs: Sequence[Tensor], size: int) -> list[Tensor]:
-    """Return the outputs for the example's samples repeated to a batch of `size`.
+def expected(model: nn.Module, inputs: Inputs) -> list[list[Tensor]]:
+    """Return the outputs for the example's samples repeated to every batch of `tried`.
 
     Parameters
     ----------
     model
         The network.
     inputs
-        Examples, one tensor an input.
-    size
-        Examples in the batch.
+        Examples.
 
     Returns
     -------
-    list of Tensor
-        One an output.
+    list of list of Tensor
+        One an output, for each batch.
 
     Raises
     ------
     ExportError
         The network cannot take such a batch, or its outputs are no tensors.
     """
-    try:
-        return outputs(model, batch(inputs, size))
-    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ExportError(
-            f"{type(model).__name__} cannot take a batch of {size} ({reason})."
-        ) from error
+    found = []
+    for batch in tried(inputs):
+        try:
+            found.append(outputs(model, batch))
+        except (RuntimeError, ValueError, IndexError, AssertionError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ExportError(
+                f"{type(model).__name__} cannot take a batch of {batch.size} ({reason})."
+            ) from error
+    return found
 
 
-def batch(inputs: Sequence[Tensor], size: int) -> list[Tensor]:
-    """Repeat the example's samples until there are `size`."""
-    return [x[torch.arange(size) % x.shape[0]] for x in inputs]
+def tried(inputs: Inputs) -> list[Inputs]:
+    """Return what a file is tried with: `BATCHES`, or the example where the batch is fixed."""
+    return [inputs.repeated(count) for count in BATCHES] if inputs.free else [inputs]
 
 
 def feeds(sources: Sequence[str], inputs: Sequence[Tensor]) -> Iterator[dict[str, Any]]:
@@ -137,18 +140,18 @@ def session(content: bytes) -> Any:
 
 
 def compare(
-    content: bytes, inputs: Sequence[Tensor], wanted: list[list[Tensor]], names: Sequence[str]
+    content: bytes, inputs: Inputs, wanted: list[list[Tensor]], names: Sequence[str]
 ) -> float:
-    """Return the largest relative difference between onnxruntime and torch over `BATCHES`.
+    """Return the largest relative difference between onnxruntime and torch over all batches.
 
     Parameters
     ----------
     content
         An ONNX model.
     inputs
-        Examples, one tensor an input.
+        Examples.
     wanted
-        What `expected` returns for each batch size.
+        What `expected` returns.
     names
         Names of the model's inputs.
 
@@ -165,9 +168,10 @@ def compare(
     try:
         opened = session(content)
         gaps = []
-        for size, want in zip(BATCHES, wanted, strict=True):
-            repeated = zip(names, batch(inputs, size), strict=True)
-            feed = {name: x.detach().cpu().numpy() for name, x in repeated}
+        for batch, want in zip(tried(inputs), wanted, strict=True):
+            named = zip(names, batch.tensors, strict=True)
+            taken = {entry.name for entry in opened.get_inputs()}  # what is unused may be left out
+            feed = {name: x.detach().cpu().numpy() for name, x in named if name in taken}
             found = [torch.from_numpy(np.asarray(y)) for y in opened.run(None, feed)]
             gaps.append(agreement.difference([y.detach().cpu() for y in want], found))
     except Exception as error:

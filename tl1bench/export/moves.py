@@ -10,21 +10,19 @@ from torch import fx
 from tl1bench.export.writer import Unsupported, Writer
 from tl1bench.tracing.arguments import complete
 from tl1bench.tracing.carrying import ORDERS, VIEWS, order
-from tl1bench.tracing.graph import is_batch
 
 
 def _reshape(w: Writer, node: fx.Node) -> None:
     source, shape = w.operand_of(node), list(node.meta["val"].shape)
-    free = [is_batch(size) for size in shape]
-    known = [size for size in shape if isinstance(size, int)]
-    own = source.meta["val"].shape
-    if len(known) == len(shape):
-        w.emit(node, "Reshape", [w.name(source), w.integers(known)])
-    elif free[0] and len(known) == len(shape) - 1 and len(own) and is_batch(own[0]):
-        # 0 copies the first dimension: the batch stays free without computing its size.
-        w.emit(node, "Reshape", [w.name(source), w.integers([0, *known])])
-    else:
+    own = [*source.meta["val"].shape, *[None] * len(shape)]
+    # 0 copies a dimension: it stays free without its size being computed.
+    sizes = [
+        size if isinstance(size, int) else 0 if size is before or str(size) == str(before) else -1
+        for size, before in zip(shape, own, strict=False)
+    ]
+    if sizes.count(-1) > 1 or 0 in shape:
         raise Unsupported
+    w.emit(node, "Reshape", [w.name(source), w.integers(sizes)])
 
 
 def _permute(w: Writer, node: fx.Node) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,11 +17,12 @@ from tl1bench.export import check
 from tl1bench.export.by_torch import by_torch
 from tl1bench.export.direct import write_graph
 from tl1bench.export.int8 import calibration_examples, quantised
-from tl1bench.export.outputs import named_outputs, outputs
+from tl1bench.export.outputs import named_outputs
+from tl1bench.export.predicting import share_kept
 from tl1bench.files import write_bytes
-from tl1bench.runtime import onnx_file
-from tl1bench.tracing.arguments import as_tuple
-from tl1bench.tracing.capture import trace
+from tl1bench.tracing.capture import bare, trace
+from tl1bench.tracing.graph import Traced
+from tl1bench.tracing.inputs import Inputs
 
 _WRITERS = ("direct", "torch")
 
@@ -34,6 +36,7 @@ class ExportReport:
     `max_rel_difference` is max |onnx − torch| / max(1, max |torch|) over batches of 1 and 7.
     `precision` is "float32" (the network's own type) or "int8"; then `agreement` is the share of
     calibration examples whose predicted class, the largest number of the first output, is torch's.
+    `fixed_batch` is the only batch size that the file takes; None for all that take any.
     """
 
     path: Path
@@ -44,13 +47,16 @@ class ExportReport:
     max_rel_difference: float
     precision: str = "float32"
     agreement: float | None = None
+    fixed_batch: int | None = None
 
 
 def export_onnx(
     model: nn.Module,
-    args: Tensor | tuple[Tensor, ...],
+    args: Tensor | Mapping[str, Any] | Sequence[Any],
     path: str | Path,
     *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     writer: str | None = None,
@@ -71,12 +77,18 @@ def export_onnx(
         Any network that returns tensors: one, or tuples, lists and mappings of them.
     args
         Example inputs with a batch of at least 2 in their first dimension, which becomes the free
-        dimension `batch`.
+        dimension `batch` unless the network fixes it. Lists, tuples and dicts of tensors become one
+        input a tensor; None, numbers and texts are constants of the file.
     path
         Where the file goes.
+    kwargs
+        Arguments by name.
+    dynamic_shapes
+        Sizes that are free besides that of the batch, as `torch.export` takes them; free in the
+        file, too.
     input_names, output_names
-        `x` and `y` unless given, further ones `x1`, `y1` …; outputs in mappings have their keys as
-        names.
+        `x` and `y` unless given, further ones `x1`, `y1` …; what has names of its own, as arguments
+        by name and values in dicts do, keeps them.
     writer
         "direct" or "torch" to insist on one.
     precision
@@ -96,17 +108,21 @@ def export_onnx(
     ExportError
         When the network cannot be traced or written, or the file computes something else.
     """
-    inputs, name = as_tuple(args), type(model).__name__
+    name = type(model).__name__
     if writer is not None and writer not in _WRITERS:
         raise ExportError(f"Unknown writer {writer!r}: it is one of {', '.join(_WRITERS)}.")
-    examples = calibration_examples(precision, calibration, inputs)
-    expected = [check.expected(model, inputs, size) for size in check.BATCHES]
-    sources = _names(input_names, "x", len(inputs))
+    try:
+        inputs = Inputs.of(args, kwargs).sized(bare(model), dynamic_shapes)
+    except CompactionError as error:
+        raise ExportError(str(error)) from error
+    inputs, traced = _traced(model, inputs, writer)
+    examples = calibration_examples(precision, calibration, inputs.tensors)
+    expected = check.expected(model, inputs)
+    sources = _names(input_names, "x", [key for key, _ in inputs.named])
     allowed = check.allowed(expected[0])
     keys = [key for key, _ in named_outputs(model, inputs)]
-    own = [f"y_{key}" if key in sources else key for key in keys]
-    targets = _names(output_names or (own if all(own) else None), "y", len(expected[0]))
-    proto, used = _written(model, inputs, sources, targets, writer)
+    targets = _names(output_names, "y", [f"y_{key}" if key in sources else key for key in keys])
+    proto, used = _written(model, inputs, traced, sources, targets, writer)
     flushed = _clean(proto)
     onnx.helper.set_model_props(proto, dict(metadata or {}))
     content = check.checked(proto, name)
@@ -125,29 +141,38 @@ def export_onnx(
         difference = check.compare(content, inputs, expected, sources)
         if not np.isfinite(difference):
             raise ExportError(f"In 8 bits {name} gives no finite numbers.")
-        share = _agreement(model, content, sources, examples)
+        share = share_kept(model, content, sources, examples)
     write_bytes(Path(path), content)
     opset = max(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx"))
     return ExportReport(
-        Path(path), len(content), opset, used, flushed, difference, precision, share
-    )
+        Path(path), len(content), opset, used, flushed, difference, precision, share,
+        None if inputs.free else inputs.size,
+    )  # fmt: skip
+
+
+def _traced(model: nn.Module, inputs: Inputs, writer: str | None) -> tuple[Inputs, Traced | None]:
+    """Return the inputs, with a batch as free as the network has it, and its graph."""
+    try:
+        traced = trace(model, inputs)
+    except CompactionError as error:
+        if writer == "direct":
+            raise ExportError(str(error)) from error
+        return inputs, None  # torch's exporter may take what is no pure function
+    return (inputs if traced.fixed_batch is None else inputs.fixed()), traced
 
 
 def _written(
     model: nn.Module,
-    inputs: tuple[Tensor, ...],
+    inputs: Inputs,
+    traced: Traced | None,
     sources: list[str],
     targets: list[str],
     writer: str | None,
 ) -> tuple[onnx.ModelProto, str]:
     """Return the model and which writer made it."""
     proto = None
-    if writer != "torch":
-        try:
-            proto = write_graph(trace(model, inputs), sources, targets)
-        except CompactionError as error:
-            if writer == "direct":
-                raise ExportError(str(error)) from error
+    if writer != "torch" and traced is not None:
+        proto = write_graph(traced, sources, targets)
     if proto is not None:
         return proto, "direct"
     if writer == "direct":
@@ -155,62 +180,12 @@ def _written(
     return by_torch(model, inputs, sources, targets), "torch"
 
 
-def _agreement(
-    model: nn.Module, content: bytes, sources: Sequence[str], examples: tuple[Tensor, ...]
-) -> float:
-    """Return the share of examples whose predicted class stayed the same."""
-    found = check.run(content, sources, examples)
-    (wanted, *_) = outputs(model, examples)
-    return float((found.argmax(-1) == wanted.cpu().numpy().argmax(-1)).mean())
-
-
-def accuracy(path: str | Path, x: Tensor | tuple[Tensor, ...], y: Tensor) -> float:
-    """Return the share of examples `x` that the ONNX file `path` puts into their class `y`.
-
-    The class is the largest number of the first output.
-
-    Parameters
-    ----------
-    path
-        An ONNX file.
-    x
-        (example, …), one tensor an input.
-    y
-        (example,) class numbers.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-
-    Raises
-    ------
-    ExportError
-        There is no such file, it asks for more than a network may, or cannot be run on `x`.
-    """
-    if not Path(path).exists():
-        raise ExportError(f"{path} is not there: write it by export_onnx.")
-    inputs = as_tuple(x)
-    try:
-        model, content, beside = onnx_file.read(Path(path))
-    except (ValueError, OSError) as error:
-        raise ExportError(f"{path} {error}.") from error
-    if beside:
-        raise ExportError(f"{path} keeps weights in {beside[0].name}: save them inside the model.")
-    sources = [value.name for value in model.graph.input]
-    if len(sources) != len(inputs) or len(inputs[0]) != len(y) or not len(y):
-        raise ExportError(
-            f"{path} takes {len(sources)} inputs, and every example needs a label; "
-            f"{len(inputs)} inputs of {len(inputs[0])} examples with {len(y)} labels were given."
-        )
-    found = check.run(content, sources, inputs)
-    return float((found.argmax(-1) == y.cpu().numpy()).mean())
-
-
-def _names(given: Sequence[str] | None, stem: str, count: int) -> list[str]:
-    names = list(given) if given else [stem, *(f"{stem}{i}" for i in range(1, count))]
-    if len(names) != count or len(set(names)) != count:
-        raise ExportError(f"{count} different names are needed for {stem}, not {names}.")
+def _names(given: Sequence[str] | None, stem: str, keys: Sequence[str]) -> list[str]:
+    """Return the given names; otherwise the keys, where all have one; else `x`, `x1` and so on."""
+    numbered = [stem, *(f"{stem}{i}" for i in range(1, len(keys)))]
+    names = list(given or (keys if all(keys) and len(set(keys)) == len(keys) else numbered))
+    if len(names) != len(keys) or len(set(names)) != len(keys):
+        raise ExportError(f"{len(keys)} different names are needed for {stem}, not {names}.")
     return names
 
 

@@ -164,10 +164,10 @@ def _cat(w: Writer, node: fx.Node) -> None:
 
 def _slice(w: Writer, node: fx.Node) -> None:
     g = complete(node)
-    parts = [g["start"] or 0, min(g["end"] if g["end"] is not None else 2**63 - 1, 2**63 - 1)]
+    parts = [g["start"] or 0, 2**63 - 1 if g["end"] is None else g["end"]]
     if not all(isinstance(p, int) for p in parts):
         raise Unsupported
-    values = [*parts, g["dim"], g["step"]]
+    values = [parts[0], min(parts[1], 2**63 - 1), g["dim"], g["step"]]
     start, stop, axis, step = (w.integers([int(v)]) for v in values)
     w.emit(node, "Slice", [w.name(g["self"]), start, stop, axis, step])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,9 +10,10 @@ from torch.utils import _pytree as pytree
 
 from tl1bench.errors import CompactionError, ExportError
 from tl1bench.tracing.capture import evaluating
+from tl1bench.tracing.inputs import Inputs, joined
 
 
-def outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+def outputs(model: nn.Module, inputs: Inputs) -> list[Tensor]:
     """Return the outputs of a network in eval mode, out of tuples, lists and mappings in order.
 
     Raises
@@ -25,7 +24,7 @@ def outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     return [tensor for _, tensor in named_outputs(model, inputs)]
 
 
-def named_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[tuple[str, Tensor]]:
+def named_outputs(model: nn.Module, inputs: Inputs) -> list[tuple[str, Tensor]]:
     """Return the outputs of a network in eval mode with their names.
 
     Parameters
@@ -33,7 +32,7 @@ def named_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[tuple[str,
     model
         The network.
     inputs
-        One tensor an input.
+        What it is called with.
 
     Returns
     -------
@@ -48,13 +47,13 @@ def named_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[tuple[str,
     """
     try:
         with evaluating(model), torch.no_grad():
-            value: Any = model(*inputs)
+            value: Any = inputs.call(model)
     except CompactionError as error:
         raise ExportError(str(error)) from error
     found: list[tuple[str, Tensor]] = []
     for path, leaf in pytree.tree_flatten_with_path(value)[0]:
         if isinstance(leaf, Tensor):
-            found.append((_joined(path), leaf))
+            found.append((joined(path), leaf))
         elif leaf is not None:
             raise ExportError(
                 f"Only networks that return tensors can be exported, not {type(leaf).__name__}."
@@ -62,12 +61,3 @@ def named_outputs(model: nn.Module, inputs: Sequence[Tensor]) -> list[tuple[str,
     if not found:
         raise ExportError("Only networks that return tensors can be exported.")
     return found
-
-
-def _joined(path: Sequence[Any]) -> str:
-    """Return the keys on the way to an output, with places in lists among them."""
-    keys = [getattr(step, "key", getattr(step, "name", None)) for step in path]
-    if all(key is None for key in keys):
-        return ""
-    places = [str(getattr(step, "idx", key)) for step, key in zip(path, keys, strict=True)]
-    return "_".join(re.sub(r"\W", "_", place) for place in places)

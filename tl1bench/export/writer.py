@@ -139,7 +139,7 @@ def _info(node: fx.Node, name: str) -> onnx.ValueInfoProto:
     value = node.meta["val"]
     if value.dtype not in _TYPES:
         raise Unsupported
-    shape = ["batch" if is_batch(s) else s for s in value.shape]
+    shape = ["batch" if is_batch(node, s) else s for s in value.shape]
     if not all(isinstance(s, (int, str)) for s in shape):
         raise Unsupported
     return helper.make_tensor_value_info(name, _TYPES[value.dtype], shape)

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor, fx
 
-from tl1bench.tracing.channels import Channels, Flow, Ints, Known, Table, flow
-from tl1bench.tracing.factors import BATCH, levels, lone_axis, single
-from tl1bench.tracing.graph import Traced, shape_of
+from tl1bench.tracing.channels import Channels, Flow, Ints, Known, Table, flow, table
+from tl1bench.tracing.factors import Factor, levels, lone_axis, single
+from tl1bench.tracing.graph import Traced, fixed_axes, shape_of, stand_ins
 from tl1bench.tracing.sharing import Places, share
 from tl1bench.tracing.slots import Slot
 
@@ -44,11 +44,13 @@ class Analysis:
         self._condensed: dict[fx.Node, dict[int, Condensed]] = {}
         self.places: dict[fx.Node, Places] = {}
         for node in traced.inputs:
-            if node.meta["val"].dim() > 1:
-                axis = 1
-                ids = self.channels.fresh(shape_of(node)[axis])
-                self.flows[node] = flow(axis, ids)
-                self.pin(node, "network input")
+            fixed = fixed_axes(node)
+            if fixed:
+                ids = self.channels.fresh(shape_of(node)[fixed[0]])
+                self.flows[node] = flow(fixed[0], ids)
+            elif node.meta["val"].dim() > 1:
+                self.enter(node, self.positions(node))
+            self.pin(node, "network input")
 
     def note(self, node: fx.Node, plan: object) -> None:
         """Keep what the rule of a call has read, for its later passes."""
@@ -85,6 +87,12 @@ class Analysis:
         """Return what is known of the channels of a value, along one axis or several."""
         return self.flows.get(node) or self.tables.get(node)
 
+    def positions(self, node: fx.Node) -> Known:
+        """Return one channel for all of a value that tells no channels apart, such as a mask."""
+        sizes = enumerate(stand_ins(node))
+        axes = tuple((Factor(size, False, (axis,)),) if size != 1 else () for axis, size in sizes)
+        return table(axes, self.channels.fresh(1).reshape(()))
+
     def enter(self, node: fx.Node, known: Known | None) -> None:
         """Take down what flows out of a call; a table that lies along one axis is a flow."""
         if isinstance(known, Table):
@@ -102,7 +110,9 @@ class Analysis:
             return None
         known = self.flows.get(node)
         if known is not None:
-            axes = single(shape_of(node, BATCH), known.axis)
+            axes = single(stand_ins(node), known.axis)
+            if any(f.channel and f.batch for axis in axes for f in axis):
+                return None
             return Table(known.ids, known.const, known.used, axes)
         if node in self.tables:
             self.written.add(node)

@@ -1,18 +1,21 @@
-"""From a model to its graph: torch.export in eval mode with a free batch size."""
+"""From a model to its graph: torch.export in eval mode, with a free batch size if it has one."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from tl1bench.errors import CompactionError
-from tl1bench.tracing import arguments, names
+from tl1bench.tracing import arguments, names, origin
 from tl1bench.tracing.graph import Traced, check_weights, op_name
+from tl1bench.tracing.inputs import Inputs
 from tl1bench.tracing.reading import read
 
 # Producers whose result shares no memory with an argument: only those may be rewritten in place.
@@ -74,11 +77,28 @@ def _check_exported_mode(model: nn.Module) -> None:
             )
 
 
-def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
-    """Trace `model` in eval mode with a dynamic first dimension; fold what no input reaches.
+def trace(
+    model: nn.Module,
+    args: Tensor | Sequence[Any] | Inputs,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Traced:
+    """Trace `model` in eval mode with a free batch size; fold what no input reaches.
 
-    A graph without in-place operations, or with harmless ones, is taken as `torch.export` gives it;
-    only others pay for a full functionalisation.
+    A network that fixes its batch size is traced with that of the example. A graph without
+    in-place operations, or with harmless ones, is taken as `torch.export` gives it; only others pay
+    for a full functionalisation.
+
+    Parameters
+    ----------
+    model
+        The network, which stays as it is.
+    args, kwargs
+        Example inputs, see `Inputs.of`; or all of them, with the sizes that are free.
+
+    Returns
+    -------
+    Traced
+        The graph.
 
     Raises
     ------
@@ -86,42 +106,55 @@ def trace(model: nn.Module, args: Sequence[Tensor]) -> Traced:
         When the model cannot be traced, draws random numbers, mutates its buffers or inputs, or
         holds integer, complex, quantised or non-finite weights.
     """
-    model, args = bare(model), tuple(args)
-    if not args or not all(isinstance(a, Tensor) and a.dim() > 0 for a in args):
-        raise CompactionError("The example inputs must be a tuple of tensors with a batch.")
-    if any(a.shape[0] < 2 for a in args):
-        raise CompactionError("The example inputs need a batch of at least 2 samples.")
+    model, inputs = bare(model), args if isinstance(args, Inputs) else Inputs.of(args, kwargs)
     check_weights([*model.named_parameters(), *model.named_buffers()])
-    batch = torch.export.Dim("batch")
     try:
-        # Without gradients nn.MultiheadAttention takes a path that fixes the batch size.
-        with evaluating(model), torch.enable_grad(), warnings.catch_warnings():
-            # Recurrent layers lay out their weights anew at every call, to the same effect.
-            warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
-            warnings.filterwarnings("ignore", message=_made_of_masks(model))
-            program = torch.export.export(
-                model, args, dynamic_shapes=(tuple({0: batch} for _ in args),)
-                if _variadic(model) else tuple({0: batch} for _ in args),
-            )  # fmt: skip
-            if not _functional(program.graph):
-                names.check_tensors(program.state_dict)
-                program = program.run_decompositions({})
+        try:
+            program = _program(model, inputs)
+        except (CompactionError, GuardOnDataDependentSymNode):
+            raise
+        except Exception:  # torch.export raises whatever a network does
+            program = _program(model, inputs.fixed())
     except CompactionError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        reason = " ".join(str(error).strip().splitlines()[:2])[:400] or "no reason given"
         raise CompactionError(
-            f"{type(model).__name__} cannot be traced by torch.export with a free batch size "
-            f"({type(error).__name__}: {reason[0]})."
+            f"{type(model).__name__} cannot be traced by torch.export"
+            f"{origin.of_error(error)} ({type(error).__name__}: {reason})."
         ) from error
     signature = program.graph_signature
     if signature.buffers_to_mutate or signature.user_inputs_to_mutate:
         changed = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
         raise CompactionError(
-            f"{type(model).__name__} changes {changed[0]!r} in its forward pass even in eval mode; "
-            "only a pure function can be compacted."
+            f"{type(model).__name__} changes {changed[0]!r} in its forward pass even in eval mode"
+            f"{_changed_at(program)}; only a pure function can be compacted."
         )
     return read(program)
+
+
+def _program(model: nn.Module, inputs: Inputs) -> torch.export.ExportedProgram:
+    """Export a network in eval mode; the graph has no operations in place."""
+    # Without gradients nn.MultiheadAttention takes a path that fixes the batch size.
+    with evaluating(model), torch.enable_grad(), warnings.catch_warnings():
+        # Recurrent layers lay out their weights anew at every call, to the same effect.
+        warnings.filterwarnings("ignore", message="The tensor attributes .*_flat_weights")
+        warnings.filterwarnings("ignore", message=_made_of_masks(model))
+        program = torch.export.export(
+            model, inputs.args, dict(inputs.kwargs), dynamic_shapes=inputs.shapes(model)
+        )
+        if not _functional(program.graph):
+            names.check_tensors(program.state_dict)
+            program = program.run_decompositions({})
+    return program
+
+
+def _changed_at(program: torch.export.ExportedProgram) -> str:
+    """Return where a network changes what it holds, in words."""
+    changes = program.graph.output_node().all_input_nodes
+    kept = {spec.arg.name for spec in program.graph_signature.output_specs
+            if "MUTATION" in spec.kind.name and hasattr(spec.arg, "name")}  # fmt: skip
+    return next((origin.of_call(node) for node in changes if node.name in kept), "")
 
 
 def _made_of_masks(model: nn.Module) -> str:
@@ -129,11 +162,6 @@ def _made_of_masks(model: nn.Module) -> str:
     found = [n.removesuffix("_mask") for n, _ in model.named_buffers() if n.endswith("_mask")]
     own = "|".join(re.escape(f"self.{name}") for name in found)
     return rf"The tensor attributes? ({own})(, ({own}))* w(as|ere) assigned"
-
-
-def _variadic(model: nn.Module) -> bool:
-    code = getattr(model.forward, "__code__", None)
-    return bool(code and code.co_flags & 0x04 and code.co_argcount <= 1)
 
 
 def _functional(graph: fx.Graph) -> bool:

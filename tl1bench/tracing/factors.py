@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Stands for the free batch size in products of sizes: a prime that divides no other size.
-BATCH = 1_000_003
+from tl1bench.tracing.free import is_free
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Factor:
 
     @property
     def batch(self) -> bool:
-        """Whether samples lie along it."""
-        return self.size % BATCH == 0
+        """Whether samples lie along it, or anything else of a free size."""
+        return is_free(self.size)
 
     def split(self, outer: int) -> tuple[Factor, Factor]:
         """Return the two factors whose product it is, the first of size `outer`."""
@@ -55,7 +54,7 @@ def single(shape: Sequence[int], channels: int) -> Axes:
     Parameters
     ----------
     shape
-        Its sizes, `BATCH` for the batch.
+        Its sizes, numbers of `stand_in` for free ones.
     channels
         Where the channels lie.
 
@@ -88,7 +87,7 @@ def viewed(axes: Axes, sizes: Sequence[int]) -> Axes | None:
     axes
         Before.
     sizes
-        After, `BATCH` for the batch.
+        After, numbers of `stand_in` for free ones.
 
     Returns
     -------
@@ -127,8 +126,8 @@ def renamed(axes: Axes) -> Axes:
 def settled(axes: Axes, table: NDArray[Any]) -> tuple[Axes, NDArray[Any]] | None:
     """Merge what lies along each axis into one factor of channels, entries repeated where needed.
 
-    An axis with samples in it keeps its factors. None where positions lie between two factors of
-    channels of one axis, or samples beside two of them.
+    An axis with a free size in it keeps its factors. None where positions lie between two factors
+    of channels of one axis, or a free size beside two of them.
 
     Parameters
     ----------

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
 
 from tl1bench.errors import CompactionError
+from tl1bench.tracing import free
 
 MAX_CONSTANT = 1 << 26
 
@@ -20,6 +22,8 @@ MAX_CONSTANT = 1 << 26
 class Traced:
     """A traced model: `names` of its tensors, `static` every tensor that no input reaches.
 
+    `inputs` are its tensors in order; `called` says of each argument, by name, what it is made of:
+    an input, a constant, or lists, tuples and dicts of them.
     `parameters` are learnt, or made of what is. `state` are the names in the state dict; `ties`
     says for a name that is only another name of the same tensor which one that is. `stored` are the
     known tensors that a file of the network holds, `computed` the calls, in execution order, that
@@ -28,6 +32,7 @@ class Traced:
 
     graph: fx.Graph
     inputs: tuple[fx.Node, ...]
+    called: dict[str, Any]
     outputs: tuple[Any, ...]
     out_spec: Any
     names: dict[fx.Node, str]
@@ -87,6 +92,12 @@ class Traced:
         return frozenset(self.computed)
 
     @property
+    def fixed_batch(self) -> int | None:
+        """The batch size of a network that fixes it; None for all that take any."""
+        size = self.inputs[0].meta["val"].shape[0]
+        return size if isinstance(size, int) else None
+
+    @property
     def written_calls(self) -> Iterator[fx.Node]:
         """Every call that depends on an input or computes a known tensor, in execution order."""
         return (n for n in self.graph.nodes if n.op == "call_function"
@@ -108,22 +119,73 @@ def op_name(node: fx.Node) -> str:
 
 
 def shape_of(node: fx.Node, batch: int = 2) -> tuple[int, ...]:
-    """Sizes of the node's value with `batch` put in for the symbolic batch size."""
+    """Sizes of the node's value in the example that was traced, with `batch` samples."""
     value = node.meta["val"]
-    return tuple(concrete(size, batch) for size in value.shape)
+    return tuple(concrete(node, size, batch) for size in value.shape)
 
 
-def concrete(size: Any, batch: int) -> int:
-    """Return a size as a plain integer, `batch` replacing the only symbol there is."""
+def stand_ins(node: fx.Node) -> tuple[int, ...]:
+    """Sizes of the node's value, numbers of `free.stand_in` where they are free."""
+    return tuple(free.stand_in(size) for size in node.meta["val"].shape)
+
+
+def fixed_axes(node: fx.Node) -> list[int]:
+    """Axes behind the first one of a value whose sizes are not free: channels may lie there."""
+    shape = node.meta["val"].shape
+    return [axis for axis in range(1, len(shape)) if isinstance(shape[axis], int)]
+
+
+def concrete(node: fx.Node, size: Any, batch: int) -> int:
+    """Return a size of a node as a plain integer.
+
+    Parameters
+    ----------
+    node
+        The node.
+    size
+        One of its sizes.
+    batch
+        Samples in the batch; other free sizes are those of the example.
+
+    Returns
+    -------
+    int
+        The size.
+    """
     if isinstance(size, int):
         return size
+    own, example = _symbols(node.graph)
     expression = size.node.expr
-    return int(expression.subs(dict.fromkeys(expression.free_symbols, batch)))
+    values = {s: batch if s == own else example.get(s, batch) for s in expression.free_symbols}
+    return int(expression.subs(values))
 
 
-def is_batch(value: Any) -> bool:
-    """Whether `value` is the symbolic batch size itself (not an expression of it)."""
-    return isinstance(value, torch.SymInt) and bool(value.node.expr.is_Symbol)
+def is_batch(node: fx.Node, value: Any) -> bool:
+    """Whether `value`, of a node, is the symbolic batch size itself (not an expression of it)."""
+    own = _symbols(node.graph)[0]
+    return isinstance(value, torch.SymInt) and own is not None and bool(value.node.expr == own)
+
+
+_SYMBOLS: WeakKeyDictionary[fx.Graph, tuple[Any, dict[Any, int]]] = WeakKeyDictionary()
+
+
+def _symbols(graph: fx.Graph) -> tuple[Any, dict[Any, int]]:
+    """Return the symbol of the batch, and the example's number for every symbol of an input.
+
+    The batch is the first size of the first tensor that has any free size.
+    """
+    if graph not in _SYMBOLS:
+        values = (node.meta.get("val") for node in graph.nodes if node.op == "placeholder")
+        shapes: list[list[Any]] = [list(v.shape) for v in values if isinstance(v, Tensor)]
+        some = [[s for s in shape if isinstance(s, torch.SymInt)] for shape in shapes]
+        first = next((shape[0] for shape, own in zip(shapes, some, strict=True) if own), None)
+        numbers = {
+            s.node.expr: int(s.node.hint)
+            for own in some for s in own if s.node.expr.is_Symbol and s.node.hint is not None
+        }  # fmt: skip
+        batch = first.node.expr if isinstance(first, torch.SymInt) else None
+        _SYMBOLS[graph] = batch, numbers
+    return _SYMBOLS[graph]
 
 
 def check_weights(tensors: Iterable[tuple[str, Tensor]]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.export.graph_signature import InputKind
+from torch.export.graph_signature import ConstantArgument, InputKind
+from torch.utils import _pytree as pytree
 
 from tl1bench.errors import CompactionError
-from tl1bench.tracing import arguments, storing
+from tl1bench.tracing import arguments, origin, storing
 from tl1bench.tracing.graph import Traced, fold, op_name
 from tl1bench.tracing.rewriting import usual
 from tl1bench.tracing.unstacking import unstack
@@ -27,7 +29,7 @@ def read(program: torch.export.ExportedProgram) -> Traced:
     unstack(program.graph)
     labels: dict[fx.Node, str] = {}
     static: dict[fx.Node, Tensor] = {}
-    inputs, parameters = list[fx.Node](), set[fx.Node]()
+    parameters = set[fx.Node]()
     first: dict[int, fx.Node] = {}
     ties: dict[str, str] = {}
     for node in list(program.graph.nodes):
@@ -40,20 +42,20 @@ def read(program: torch.export.ExportedProgram) -> Traced:
                 ties[labels[node]] = labels[tied]
             if own.learnt:
                 parameters.add(node)
-        elif node.op == "placeholder":
-            inputs.append(node)
         elif node.op == "call_function":
             _read_call(node, program.graph, static)
-        elif node.op != "output":
+        elif node.op not in ("placeholder", "output"):
             raise CompactionError(f"The traced model holds {node.op} {node.name!r}.")
     (outputs,) = program.graph.output_node().args
     assert isinstance(outputs, tuple)
     read = storing.readings(program.graph, static)
     learnt = storing.made_of(static, parameters)
     kept = storing.stored(read, static, learnt)
+    called = _called(program)
     return Traced(
         graph=program.graph,
-        inputs=tuple(inputs),
+        inputs=tuple(x for x in pytree.tree_leaves(called) if isinstance(x, fx.Node)),
+        called=called,
         outputs=outputs,
         out_spec=program.call_spec.out_spec,
         names=labels,
@@ -65,6 +67,25 @@ def read(program: torch.export.ExportedProgram) -> Traced:
         computed=storing.computed(read, static, kept),
         readings=read,
     )
+
+
+def _called(program: torch.export.ExportedProgram) -> dict[str, Any]:
+    """Return what each argument is made of, by its name: inputs, constants, containers of them."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    leaves = [
+        spec.arg.value if isinstance(spec.arg, ConstantArgument) else nodes[spec.arg.name]
+        for spec in program.graph_signature.input_specs if spec.kind == InputKind.USER_INPUT
+    ]  # fmt: skip
+    args, kwargs = pytree.tree_unflatten(leaves, program.call_spec.in_spec)
+    signature = program.module_call_graph[0].signature
+    names = list((signature and signature.forward_arg_names) or ())
+    values = [*args, *kwargs.values()]
+    if len(names) != len(values):
+        names = [*(f"x{place}" for place in range(len(args))), *kwargs]
+    return {
+        str(value.target) if isinstance(value, fx.Node) else name: value
+        for name, value in zip(names, values, strict=True)
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,4 +144,6 @@ def _check_random(node: fx.Node) -> None:
     given = arguments.complete(node)
     if not given.get("train", given.get("training", True)) or given.get("p") == 0:
         return
-    raise CompactionError(f"{op_name(node)} draws random numbers even in eval mode.")
+    raise CompactionError(
+        f"{op_name(node)} draws random numbers even in eval mode{origin.of_call(node)}."
+    )

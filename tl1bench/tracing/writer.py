@@ -5,6 +5,7 @@ It knows no rule: who writes a network goes through the calls and enters what ea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from tl1bench.tracing import agreement, names
+from tl1bench.tracing import agreement, calling, free, names
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
-from tl1bench.tracing.graph import is_batch
 from tl1bench.tracing.holding import hold
 from tl1bench.tracing.sharing import Shelf
 from tl1bench.tracing.sliced import Gather, SlicedLayer
@@ -50,12 +50,12 @@ class Emitter:
         self._shelf = Shelf(state.traced, state.places, keep)
         self._written: dict[fx.Node, fx.Node | None] = {}
         self._tensors: dict[str, tuple[fx.Node, Tensor]] = {}
-        self._batch: fx.Node | None = None
+        self._symbols = free.Symbols(self.graph, state.traced.inputs, self._written)
 
     def enter_inputs(self) -> None:
-        """Write the inputs of the network."""
-        for node in self.state.traced.inputs:
-            self._written[node] = self.graph.placeholder(str(node.target))
+        """Write the arguments of the network, and take them apart."""
+        for name, value in self.state.traced.called.items():
+            calling.take(name, value, self.graph.placeholder(name), self._written)
 
     def enter(self, node: fx.Node, written: fx.Node | None) -> None:
         """Take down what a call has become; None when nothing of it is left."""
@@ -83,12 +83,13 @@ class Emitter:
         assert isinstance(node, fx.Node)
         return self._written.get(node)
 
-    def batch(self) -> fx.Node:
-        """Return the batch size, read from the first input."""
-        if self._batch is None:
-            first = next(n for n in self.graph.nodes if n.op == "placeholder")
-            self._batch = self.graph.call_function(torch.ops.aten.sym_size.int, (first, 0))
-        return self._batch
+    def size(self, size: torch.SymInt) -> fx.Node:
+        """Return a free size, computed from those of the inputs."""
+        return free.computed(free.stand_in(size), self._symbols)  # type: ignore[no-any-return]
+
+    def sizes(self, sizes: Sequence[int]) -> list[Any]:
+        """Return the sizes of a view as it takes them, of numbers of `free.stand_in`."""
+        return free.written(sizes, self._symbols)
 
     def argument(self, argument: Any) -> Any:
         """Rewrite one argument: nodes become what they are now, known tensors are kept whole."""
@@ -101,8 +102,9 @@ class Emitter:
 
     def copy(self, node: fx.Node) -> fx.Node | None:
         """Write the call as it stands; None when an operand is gone."""
-        if is_batch(node.meta.get("val")):
-            return self.batch()
+        size = node.meta.get("val")
+        if isinstance(size, torch.SymInt) and self._symbols.cover(size):
+            return self.size(size)
         operands = [o for o in node.all_input_nodes if o not in self.state.traced.static]
         if any(self._written.get(o) is None for o in operands):
             return None
@@ -232,7 +234,9 @@ class Emitter:
         return self._register(f"{node.name}_index", torch.from_numpy(order.copy()), False)
 
     def _register(self, name: str, tensor: Tensor, learnt: bool) -> fx.Node:
-        stem, number = name, 0
+        # A call may have the name of a module's own, such as `to`.
+        stem = name = name if names.is_tensor(name) else f"{name}_tensor"
+        number = 0
         while name in self._tensors:
             node, known = self._tensors[name]
             if known.shape == tensor.shape and torch.equal(known, tensor):

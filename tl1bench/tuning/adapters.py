@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor, fx, nn
 
-from tl1bench.compaction.compactor import Compacted, compact_traced, is_no_larger, write
+from tl1bench.compaction.compacted import Compacted
+from tl1bench.compaction.compactor import compact_traced, is_no_larger, write
 from tl1bench.compaction.decide import PADDING, decide
 from tl1bench.errors import CompactionError
 from tl1bench.tracing.analysis import Analysis, analyse

@@ -19,8 +19,8 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Ints
-from tl1bench.tracing.factors import BATCH, Axes, Axis, Factor, levels, renamed, single, viewed
-from tl1bench.tracing.graph import shape_of
+from tl1bench.tracing.factors import Axes, Axis, Factor, levels, renamed, single, viewed
+from tl1bench.tracing.graph import stand_ins
 from tl1bench.tracing.regular import extents
 from tl1bench.tracing.writer import Emitter
 
@@ -119,8 +119,6 @@ def chain_of(operand: Any, state: Analysis) -> Chain | None:
         return own.chain
     several = state.table(operand)
     assert several is not None
-    if sum(f.batch for axis in several.axes for f in axis) > 1:
-        return None
     axes = several.axes if operand in state.flows else renamed(several.axes)
     place = np.arange(known.ids.size).reshape(known.ids.shape)
     return Chain(operand, axes, place, operand in state.flows)
@@ -156,7 +154,7 @@ def write(node: fx.Node, chain: Chain, out: Emitter) -> fx.Node | None:
     lying = [f for axis in chain.axes for f in axis]
     # Channels take the place of the source's axis, in the order in which they were picked.
     stored = sorted(lying, key=lambda f: (origin.axis,) if f.channel else f.key)
-    source = single(shape_of(chain.source, BATCH), origin.axis)
+    source = single(stand_ins(chain.source), origin.axis)
     sizes = [extent(axis, {(origin.axis,): len(order)}) for axis in source]
     if stored != lying:
         value = _view(node, value, sizes, [extent((f,), picked) for f in stored], out)
@@ -167,9 +165,8 @@ def write(node: fx.Node, chain: Chain, out: Emitter) -> fx.Node | None:
 
 
 def extent(axis: Axis, picked: dict[tuple[int, ...], int]) -> int:
-    """Return the size of an axis of which `picked` are left by factor; -1 where samples are."""
-    found = math.prod(picked.get(f.key, f.size) for f in axis)
-    return -1 if any(f.batch for f in axis) else found
+    """Return the size of an axis of which `picked` are left by factor."""
+    return math.prod(picked.get(f.key, f.size) for f in axis)
 
 
 def _view(
@@ -177,4 +174,4 @@ def _view(
 ) -> fx.Node:
     if before == after:
         return value
-    return out.write(torch.ops.aten.reshape.default, node, (value, after))
+    return out.write(torch.ops.aten.reshape.default, node, (value, out.sizes(after)))

@@ -9,8 +9,8 @@ from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Table
-from tl1bench.tracing.factors import BATCH, Axes, Axis, Factor, levels, renamed, size_of
-from tl1bench.tracing.graph import shape_of
+from tl1bench.tracing.factors import Axes, Axis, Factor, levels, renamed, size_of
+from tl1bench.tracing.graph import stand_ins
 from tl1bench.tracing.rules._contraction import Side
 
 
@@ -78,7 +78,7 @@ def lay(node: fx.Node, state: Analysis) -> Laid | None:
         tables.append(known)
     padded = [None if t is None else ((),) * (ndim - len(t.axes)) + t.axes for t in tables]
     axes = _joined([p for p in padded if p is not None], ndim)
-    sizes = shape_of(node, BATCH)
+    sizes = stand_ins(node)
     if axes is None or any(a and size_of(a) != n for a, n in zip(axes, sizes, strict=True)):
         return None
     # A known operand may be all that has more than one position along an axis.

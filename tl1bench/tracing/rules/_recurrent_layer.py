@@ -12,8 +12,8 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import complete
 from tl1bench.tracing.channels import Bools, Floats, Ints, Known, flow, table
-from tl1bench.tracing.factors import BATCH, Factor
-from tl1bench.tracing.graph import concrete
+from tl1bench.tracing.factors import Factor
+from tl1bench.tracing.free import stand_in
 from tl1bench.tracing.rules._recurrence import GATES, Cells, Direction, cells, directions
 from tl1bench.tracing.rules._several import Several
 from tl1bench.tracing.rules._states import Start
@@ -144,7 +144,7 @@ def _results(
 ) -> tuple[Known | None, ...]:
     """Return what is known of the outputs and of the last states (direction, sample, unit)."""
     results = node.meta["val"]
-    samples = concrete(results[1].shape[1], BATCH)
+    samples = stand_in(results[1].shape[1])
     const = np.stack([c.const for c in found])
     rest = np.where(np.stack([c.rest for c in found]), 0.0, np.nan)
     last = [(outputs, const), (units, rest)][: len(results) - 1]

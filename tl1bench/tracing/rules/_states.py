@@ -11,7 +11,6 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Known, Table
-from tl1bench.tracing.graph import is_batch
 from tl1bench.tracing.writer import Emitter
 from tl1bench.tracing.zeros import is_zero
 
@@ -92,8 +91,8 @@ class Start:
         aten, rows = torch.ops.aten, np.flatnonzero(left.any(axis=1)).tolist()
         if self.known is None:
             samples = self.node.meta["val"].shape[1]
-            batch = out.batch() if is_batch(samples) else out.graph.call_function(
-                aten.sym_size.int, (source, axis))  # fmt: skip
+            batch = out.size(samples) if isinstance(samples, torch.SymInt) else (
+                out.graph.call_function(aten.sym_size.int, (source, axis)))  # fmt: skip
             sizes: Any = [len(rows), batch, int(left[rows[0]].sum())]
             # Follows the input when the network is converted or moved.
             return out.graph.call_function(aten.new_zeros.default, (source, sizes))

@@ -11,8 +11,8 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.carrying import ORDERS, order
 from tl1bench.tracing.channels import Bools, Ints, Known, table
-from tl1bench.tracing.factors import BATCH, Axes, lone_axis, settled
-from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.factors import Axes, lone_axis, settled
+from tl1bench.tracing.graph import op_name, stand_ins
 from tl1bench.tracing.regular import extents, product
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._chain import Arranged, Chain, chain_of, extent, write
@@ -91,7 +91,7 @@ class Layout(Rule):
             return chain.permute(order(node, len(chain.axes)))
         if name in SHUFFLES:
             return SHUFFLES[name](chain, int(node.args[1])) if chain.free else None  # type: ignore[arg-type]
-        return chain.view(shape_of(node, BATCH))
+        return chain.view(stand_ins(node))
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the channels that every used one is."""
@@ -123,7 +123,7 @@ class Layout(Rule):
             return picked(node, arranged.chain, out)
         if value is None or not out.keep[result.ids].any():
             return None
-        sizes = _sizes(node, out)
+        sizes = out.sizes(_sizes(node, out))
         return out.write(torch.ops.aten.reshape.default, node, (value, sizes))
 
     @staticmethod

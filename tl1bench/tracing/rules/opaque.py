@@ -6,9 +6,8 @@ import torch
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Known, table
-from tl1bench.tracing.factors import BATCH, Factor
-from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.channels import Known
+from tl1bench.tracing.graph import fixed_axes, op_name
 from tl1bench.tracing.rules._base import Rule
 
 
@@ -29,16 +28,12 @@ class Opaque(Rule):
         if not isinstance(value, torch.Tensor):
             return None
         # Samples may lie along any axis; channels never do.
-        fixed = [d for d in range(1, value.dim()) if isinstance(value.shape[d], int)]
+        fixed = fixed_axes(node)
         return state.free(node, fixed[0], reason) if fixed else None
 
     def made(self, node: fx.Node, state: Analysis) -> Known:
         """Give what no input reaches, such as a mask, one channel that stays."""
-        axes = tuple(
-            (Factor(size, False, (axis,)),) if size != 1 else ()
-            for axis, size in enumerate(shape_of(node, BATCH))
-        )
-        known = table(axes, state.channels.fresh(1).reshape(()))
+        known = state.positions(node)
         state.channels.force(known.ids.reshape(-1), f"made by {op_name(node)}")
         return known
 

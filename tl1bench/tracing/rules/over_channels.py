@@ -11,8 +11,8 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import complete, node_of
 from tl1bench.tracing.channels import Bools, Flow, Ints, Known, flow, table
-from tl1bench.tracing.factors import BATCH, single
-from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.factors import single
+from tl1bench.tracing.graph import op_name, shape_of, stand_ins
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.writer import Emitter
@@ -39,7 +39,7 @@ class OverChannels(Rule):
             return OPAQUE.forward(node, state)
         state.note(node, Reduced(found))
         const = np.array([0.0 if (found.const == 0).all() else np.nan])
-        shape, ids = shape_of(node, BATCH), state.channels.fresh(1)
+        shape, ids = stand_ins(node), state.channels.fresh(1)
         if len(shape) == node_of(node.args[0]).meta["val"].dim():
             return flow(found.axis, ids, const)
         return table(single(shape, -1), ids.reshape(()), const.reshape(()))

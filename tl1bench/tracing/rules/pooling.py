@@ -12,8 +12,8 @@ from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import node_of
 from tl1bench.tracing.channels import Bools, Ints, Known, flow, table
-from tl1bench.tracing.factors import BATCH, Factor, renamed, size_of
-from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.factors import Factor, renamed, size_of
+from tl1bench.tracing.graph import op_name, stand_ins
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.rules.over_channels import OVER_CHANNELS, REPEATED
@@ -148,7 +148,7 @@ class Expand(Mean):
 
     def several(self, node: fx.Node, state: Analysis) -> Known | None:
         """Put positions along axes that had one."""
-        known, shape = state.table(node.args[0]), shape_of(node, BATCH)
+        known, shape = state.table(node.args[0]), stand_ins(node)
         assert known is not None
         before = ((),) * (len(shape) - len(known.axes)) + known.axes
         if any(axis and size_of(axis) != n for axis, n in zip(before, shape, strict=True)):

@@ -13,7 +13,7 @@ from torch import fx
 from tl1bench.tracing import arguments
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Known, flow
-from tl1bench.tracing.graph import concrete, op_name
+from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._several import Several
 from tl1bench.tracing.rules.opaque import OPAQUE
@@ -195,7 +195,7 @@ def _slice(node: fx.Node) -> Range | None:
         return None
     start = int(start or 0)
     start = start + full if start < 0 else min(start, full)
-    return Range(owner, dim, start, min(full, start + concrete(extent, 2) * step), step)
+    return Range(owner, dim, start, min(full, start + extent * step), step)
 
 
 PART = Part()

@@ -27,7 +27,7 @@ class Softmax(Rule):
 
     def is_over_positions(self, known: Table, dim: int) -> bool:
         """Whether nothing but positions lies along the axis."""
-        return not any(f.channel or f.batch for f in known.axes[dim])
+        return not any(f.channel for f in known.axes[dim])
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the channel that every used one is made of."""
