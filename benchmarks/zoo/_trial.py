@@ -85,13 +85,13 @@ def trial(name: str) -> Row:
     parameters = sum(p.numel() for p in network.parameters())
     row = Row(name, parameters, zeros / parameters)
     try:
-        row, small = _compacted(row, network, inputs)
+        row = _compacted(row, network, inputs)
     except Tl1benchError as error:
         return dataclasses.replace(row, refused=str(error))
-    return _exported(row, network, small, inputs)
+    return _exported(row, network, inputs)
 
 
-def _compacted(row: Row, network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Row, nn.Module]:
+def _compacted(row: Row, network: nn.Module, inputs: tuple[Tensor, ...]) -> Row:
     import torch
 
     from tl1bench.compaction import Compactor
@@ -113,7 +113,7 @@ def _compacted(row: Row, network: nn.Module, inputs: tuple[Tensor, ...]) -> tupl
         raise AssertionError(f"{row.name} does not depend on its input: nothing is proven.")
     inside = _precision(compactor, kind)
     report = small.report
-    row = dataclasses.replace(
+    return dataclasses.replace(
         row,
         precision=str(inside).removeprefix("torch."),
         error=agreement.difference(expected, found),
@@ -127,7 +127,6 @@ def _compacted(row: Row, network: nn.Module, inputs: tuple[Tensor, ...]) -> tupl
         trace_s=traced - began,
         compact_s=done - traced,
     )
-    return row, small.model
 
 
 def _precision(compactor: Compactor, kind: torch.dtype) -> torch.dtype:
@@ -155,8 +154,9 @@ def _grown(before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
     return tuple(what for what, count in before.items() if after[what] > count)
 
 
-def _exported(row: Row, network: nn.Module, small: nn.Module, inputs: tuple[Tensor, ...]) -> Row:
+def _exported(row: Row, network: nn.Module, inputs: tuple[Tensor, ...]) -> Row:
     """Write both networks to ONNX in float32; `export_onnx` holds each against torch."""
+    from tl1bench.compaction import compact
     from tl1bench.errors import Tl1benchError
 
     if row.parameters > MOST_IN_ONNX:
@@ -164,9 +164,11 @@ def _exported(row: Row, network: nn.Module, small: nn.Module, inputs: tuple[Tens
     began = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            after = _onnx(small.float(), inputs, Path(folder) / "small.onnx")
+            # Anew: a network may have float64 in its graph where its weights had it.
+            small = compact(network.float(), inputs).model
+            after = _onnx(small, inputs, Path(folder) / "small.onnx")
             export_s = time.perf_counter() - began
-            before = _onnx(network.float(), inputs, Path(folder) / "dense.onnx")
+            before = _onnx(network, inputs, Path(folder) / "dense.onnx")
     except Tl1benchError as error:
         return dataclasses.replace(row, onnx=str(error))
     return dataclasses.replace(

@@ -159,3 +159,19 @@ def test_attention_with_random_zeros_stays_the_same_function(attend, seed, compa
     with torch.no_grad():
         network.qkv.bias[torch.rand(3 * DIM) < 0.6] = 0
     compacted(network, (6, 8))
+
+
+def test_what_has_one_place_along_an_axis_is_joined_along_it(compacted, widths):
+    class Places(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 3)
+            with torch.no_grad():
+                self.first.weight[:3] = 0
+                self.first.bias[:3] = 0
+
+        def forward(self, x):
+            place = torch.arange(5, dtype=x.dtype).reshape(5, 1)
+            return self.last(torch.relu(self.first(x))) + torch.cat((place, place, place), 1)
+
+    assert widths(compacted(Places(), (5, 4)))["first"] == 5

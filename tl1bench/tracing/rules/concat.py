@@ -83,7 +83,7 @@ class Cat(Rule):
         if len(tables) < len(parts) or len({_but_one(t.axes, dim) for t in tables}) > 1:
             return OPAQUE.forward(node, state)
         first = tables[0].axes
-        if any(list(t.axes[dim]) != levels(t.axes)[-1:] for t in tables):
+        if any(not t.axes[dim] or list(t.axes[dim]) != levels(t.axes)[-1:] for t in tables):
             return OPAQUE.forward(node, state)
         state.note(node, Joined(tuple(tables)))
         whole = replace(first[dim][0], size=sum(t.axes[dim][0].size for t in tables))
