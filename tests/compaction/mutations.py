@@ -101,7 +101,8 @@ BEHAVIOURS = [
     Mutation("γ = 0 reads nothing", normalise.BatchNorm, "reads",
              lambda right: lambda self, result: result.used),
     Mutation("inputs with a weight are read", affine.Affine, "read_inputs",
-             lambda right: lambda self, site, rows: np.zeros(right(self, site, rows).shape, bool)),
+             lambda right: lambda self, site, result:
+             np.zeros(right(self, site, result).shape, bool)),
     Mutation("a representative stands for constants at a border", affine.Affine, "represents",
              lambda right: lambda self, site: False),
     Mutation("a layer keeps one input", affine.Affine, "is_without_inputs",
@@ -119,7 +120,7 @@ BEHAVIOURS = [
     Mutation("the representative is scaled", _weights, "scaled",
              lambda right: lambda total, constant: total),
     Mutation("the representative is a constant channel", _weights, "choose_representative",
-             lambda right: lambda source, kept: len(kept) - 1),
+             lambda right: lambda source, kept, read: len(kept) - 1),
     Mutation("the largest constant is the representative", _form, "largest_of",
              lambda right: lambda dropped, size: int(np.argmin(size))),
     Mutation("constant rows get their constant as bias", _weights, "constants_of",

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hand_networks import Border, zero_columns, zero_rows
+from hand_networks import Border, Lambda, zero_columns, zero_rows
 from torch import nn
 
 
@@ -152,3 +152,18 @@ def test_a_constant_of_a_sum_counts_behind_an_activation(compacted):
             return torch.relu(self.a(x) + self.b(x))
 
     compacted(Output(), (3,))
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_padded_layer_asks_for_no_constant_that_another_one_reads(compacted, widths, groups):
+    network = Lambda(
+        lambda s, x: s.h(torch.cat([s.padded(s.a(x)), s.plain(s.a(x))], 1).amax((2, 3))),
+        a=nn.Conv2d(2, 4, 1), padded=nn.Conv2d(4, 4, 3, padding=1, groups=groups),
+        plain=nn.Conv2d(4, 4, 1), h=nn.Linear(8, 3),
+    )  # fmt: skip
+    zero_rows(network.a, 0, 1, bias=0.7)
+    if groups > 1:
+        zero_rows(network.padded, 0, 1)
+    else:
+        zero_columns(network.padded, 0, 1)
+    assert widths(compacted(network, (2, 5, 5)))["a"] == 2

@@ -113,9 +113,6 @@ PINNED = {
         IMAGE, {"amax"}),
     "one channel": (between(lambda y: y[:, 2:3].relu() + y.cumsum(1)), ROW, {"cumsum"}),
     "condition": (between(lambda y: torch.where(y > 0, y, 0.1)), ROW, {"gt"}),
-    "recurrent cell": (
-        lambda: Lambda(lambda s, x: s.b(s.r(x)), r=nn.GRUCell(3, 8), b=nn.Linear(8, 2)),
-        (3,), {"gru_cell"}),
 }  # fmt: skip
 
 

@@ -24,6 +24,18 @@ def test_a_linear_layer_behind_a_pinned_stream_reads_a_slice_of_it(compacted):
     assert weights(compacted(network, (4,)))["2.weight"] == (3, 5)
 
 
+def test_of_a_concatenation_each_part_is_read_by_itself_and_a_dead_one_never_made(compacted):
+    network = Lambda(
+        lambda s, x: s.h(torch.cat([x, torch.tanh(x), s.a(x), torch.sin(x)], 1)) + s.a(x),
+        a=nn.Linear(4, 4), h=nn.Linear(16, 4),
+    )  # fmt: skip
+    zero_columns(network.h, 0, *range(4, 8), 12, 15)
+    small = compacted(network, (4,))
+    assert weights(small) == {"a.weight": (4, 4), "h.weight": (4, 9)}
+    assert sorted(small.model.state_dict()) == sorted(network.state_dict())
+    assert "tanh" not in small.model.code
+
+
 def test_all_inputs_dead_leave_one(compacted):
     network = Lambda(lambda s, x: s.a(x) + x[:, :2], a=nn.Linear(4, 2))
     zero_columns(network.a, *range(4))

@@ -21,7 +21,7 @@ LOST = {
         lambda kept, units, gates: _recurrence.gate_rows(kept[::-1].copy(), units, gates),
         lambda: trials.test_a_unit_that_nobody_reads_leaves_every_gate("lstm")),
     "a bias in what enters keeps the unit": (
-        _recurrence, "_bias", lambda state, node, gates, place: 0.0,
+        _recurrence, "bias_of", lambda state, node, gates, place: 0.0,
         lambda: trials.test_a_bias_in_what_enters_keeps_the_unit("lstm", "bias_hh_l0")),
     "constants are told from what varies": (
         _recurrence, "matrix", lambda state, node: np.zeros(state.tensor(node).shape),

@@ -32,9 +32,10 @@ NAMED: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 # A wrong number of weights is no error of torch here but the end of the process.
 RECURRENT: dict[str, tuple[Any, ...]] = {
-    "params": ("gates4", "gates3", "gates1"), "hx": ("states", "state"), "has_biases": (True,),
-    "num_layers": (1,), "dropout": (0.0,), "train": (False,), "bidirectional": (False,),
-    "batch_first": (True,),
+    "params": ("gates4", "gates3", "gates1"), "hx": ("states", "state", "both", "other"),
+    "has_biases": (True,), "num_layers": (1,), "dropout": (0.0,), "train": (False,),
+    "bidirectional": (False,), "batch_first": (True,),
+    **dict.fromkeys(("w_ih", "w_hh"), ("again1", "again3", "again4")),
 }  # fmt: skip
 TRIES = 200
 NO_MATTER = ("dtype", "layout", "device", "memory_format", "pin_memory", "non_blocking", "copy")
@@ -144,11 +145,12 @@ def _running(target: Any, shape: tuple[int, ...]) -> Iterator[Call]:
 
 
 def _layers(count: int, weights: dict[str, Tensor]) -> dict[str, Any]:
-    """Weights of recurrent layers with so many gates, and the zeros that they start from."""
+    """Weights of recurrent layers and cells with so many gates, and zeros to start from."""
     names, start = ("entering", "again", "biases", "biases"), weights["again"].new_zeros
     found: dict[str, Any] = {
         f"gates{n}": [weights[name][: n * WIDTH] for name in names] for n in (1, 3, 4)
     }
+    found |= {f"again{n}": weights["again"][: n * WIDTH] for n in (1, 3, 4)}
     state = start(1, count, WIDTH)
     return {**found, "state": state, "states": [state, state]}
 

@@ -41,6 +41,12 @@ class Site:
         """One input channel a group."""
         return self.groups > 1 and self.weight.shape[2] == 1
 
+    def reads(self, rows: Bools) -> Bools:
+        """Mark inputs to which one of the `rows` (channel,) gives a weight that is not zero."""
+        chosen = rows.reshape(self.groups, -1, 1)
+        read: Bools = (self.nonzero & chosen).any(axis=1).reshape(-1)
+        return read
+
 
 def normal_form(node: fx.Node, name: str, state: Analysis) -> Site | None:
     """Read the call of operation `name`; None when it has no normal form.

@@ -13,7 +13,8 @@ from tl1bench.tracing.channels import Ints
 class Slot:
     """Axis `dim` of the tensor behind `tensor` is laid out by the channels `ids`.
 
-    `role` is "produced" (weights that make the channel) or "consumed" (weights that read it).
+    `role` is "produced" (weights that make the channel), "consumed" (weights that read it), "both"
+    (depthwise filters), or "" where groups of penalties are laid out by the layer alone.
     `blocks` > 1 belongs to the input side of a grouped convolution: `ids` then run over all input
     channels, and channel q·n+p is slice p of the q-th block of rows. `fixed`: a module of torch
     notes the extent of this axis, so that only compaction changes it, never a cut in place.

@@ -8,11 +8,12 @@ operand alone (dims of values).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tl1bench.tracing.channels import Bools, Floats, Ints, Table
+from tl1bench.tracing.analysis import Analysis
+from tl1bench.tracing.channels import Bools, Floats, Ints, Table, table
 from tl1bench.tracing.factors import Axes, Axis, renamed
 
 
@@ -117,6 +118,49 @@ def contraction(tables: tuple[Table, Table], letters: tuple[str, str, str]) -> C
         tuple(_count(axes[c]) for c in lead),
         bool(summed),
         next((i for i in (0, 1) if alone[i]), None),
+    )
+
+
+def whole(known: Table, state: Analysis) -> Table:
+    """Return a table with positions in the place of all channels, of one label that stays.
+
+    Parameters
+    ----------
+    known
+        Channels of an operand.
+    state
+        The passes over the network.
+
+    Returns
+    -------
+    Table
+        What the operand is to a call that reads it whole.
+    """
+    axes = tuple(
+        tuple(replace(f, channel=False) for f in axis if f.size > 1) for axis in known.axes
+    )
+    label = state.channels.fresh(1).reshape(())
+    state.channels.force(label.reshape(-1), "read whole")
+    return table(axes, label)
+
+
+def first_to_stay(tables: Sequence[Table], state: Analysis) -> list[Table]:
+    """Return operands in the order in which they may be read whole: what stays anyhow, the fewest.
+
+    Parameters
+    ----------
+    tables
+        Their channels.
+    state
+        The passes over the network.
+
+    Returns
+    -------
+    list of Table
+        The same.
+    """
+    return sorted(
+        tables, key=lambda t: (not state.channels.all_forced(t.ids.reshape(-1)), t.ids.size)
     )
 
 

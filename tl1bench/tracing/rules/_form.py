@@ -7,12 +7,12 @@ import numpy as np
 from tl1bench.tracing.channels import Bools, Floats, Flow, Ints
 
 
-def choose_representative(source: Flow, kept: Bools) -> int | None:
-    """Return the constant channel that stands for all used ones that are dropped (None: no need).
+def choose_representative(source: Flow, kept: Bools, read: Bools) -> int | None:
+    """Return the constant channel that stands for all `read` that are dropped (None: no need).
 
     A kept channel serves when its constant is large enough to divide by; otherwise the largest.
     """
-    constant = source.used & ~source.live & (source.const != 0)
+    constant = read & ~source.live & (source.const != 0)
     dropped = constant & ~kept
     if not dropped.any():
         return None

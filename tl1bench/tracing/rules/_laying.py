@@ -10,8 +10,8 @@ from torch import Tensor, fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Table
 from tl1bench.tracing.factors import Axes, Axis, Factor, levels, renamed, size_of
-from tl1bench.tracing.graph import stand_ins
-from tl1bench.tracing.rules._contraction import Side
+from tl1bench.tracing.graph import op_name, stand_ins
+from tl1bench.tracing.rules._contraction import Side, first_to_stay, whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +68,31 @@ def _but(level: int, count: int) -> tuple[int, ...]:
 
 
 def lay(node: fx.Node, state: Analysis) -> Laid | None:
-    """Lay the axes of both operands over each other from the last one on."""
-    ndim, operands = node.meta["val"].dim(), operands_of(node)
+    """Lay the axes of both operands over each other from the last one on.
+
+    Where channels of one meet positions of the other, as those of a mask that says of each position
+    whether it counts, one operand is read whole.
+    """
     tables: list[Table | None] = []
-    for operand in operands:
+    for operand in operands_of(node):
         known = None if state.tensor(operand) is not None else state.table(operand)
         if known is None and state.tensor(operand) is None:
             return None
         tables.append(known)
+    found, own = _laid(node, tables, state), [t for t in tables if t is not None]
+    if found is not None or len(own) != 2:
+        return found
+    for known in first_to_stay(own, state):
+        read = [whole(t, state) if t is known else t for t in tables]
+        found = _laid(node, read, state)
+        if found is not None:
+            state.pin(operands_of(node)[tables.index(known)], f"read whole by {op_name(node)}")
+            return found
+    return None
+
+
+def _laid(node: fx.Node, tables: list[Table | None], state: Analysis) -> Laid | None:
+    ndim, operands = node.meta["val"].dim(), operands_of(node)
     padded = [None if t is None else ((),) * (ndim - len(t.axes)) + t.axes for t in tables]
     axes = _joined([p for p in padded if p is not None], ndim)
     sizes = stand_ins(node)

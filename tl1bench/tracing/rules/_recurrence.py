@@ -14,7 +14,7 @@ from tl1bench.tracing.channels import Bools, Floats, Ints, Known
 
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 # The gate that a new state is made of: where it is zero, so is all that enters the state.
-_CANDIDATE = {"lstm": 2, "gru": 2, "rnn_tanh": 0, "rnn_relu": 0}
+CANDIDATE = {"lstm": 2, "gru": 2, "rnn_tanh": 0, "rnn_relu": 0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +128,13 @@ def cells(
     Cells
         What is known.
     """
-    gates, place = GATES[kind], _CANDIDATE[kind]
+    gates, place = GATES[kind], CANDIDATE[kind]
     ih, hh = (by_gate(state, node, gates) for node in (own.ih, own.hh))
     steady = ~source.live & ((source.const == 0) | folds)
     varies = (ih != 0)[place][:, ~steady].any(axis=1)
     folded = np.where(steady, np.nan_to_num(source.const), 0.0)
-    entering = (ih[place] * folded).sum(axis=1) + _bias(state, own.bias_ih, gates, place)
-    recurrent = _bias(state, own.bias_hh, gates, place)
+    entering = (ih[place] * folded).sum(axis=1) + bias_of(state, own.bias_ih, gates, place)
+    recurrent = bias_of(state, own.bias_hh, gates, place)
     hr = None if own.hr is None else matrix(state, own.hr) != 0
     value = entering + recurrent
     if kind == "gru":
@@ -172,7 +172,8 @@ def by_gate(state: Analysis, node: fx.Node, gates: int) -> Floats:
     return found.reshape(gates, -1, found.shape[1])
 
 
-def _bias(state: Analysis, node: fx.Node | None, gates: int, place: int) -> Floats | float:
+def bias_of(state: Analysis, node: fx.Node | None, gates: int, place: int) -> Floats | float:
+    """Return the biases of the gate at `place`, in float64; 0 where there are none."""
     return 0.0 if node is None else matrix(state, node).reshape(gates, -1)[place]
 
 

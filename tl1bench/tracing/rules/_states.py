@@ -17,7 +17,7 @@ from tl1bench.tracing.zeros import is_zero
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """The states (direction, sample, unit) before the first step.
+    """The states (direction, sample, unit), or (sample, unit) of a cell, before the first step.
 
     `known` are their channels: None where they are all zero, tied to the units unless they stay
     whatever happens.
@@ -52,11 +52,16 @@ class Start:
             assert whole is not None
             known: Known = whole
         else:
-            known = state.along(node, 2)
+            known = state.along(node, node.meta["val"].dim() - 1)
         if not state.channels.all_forced(known.ids.reshape(-1)):
             wide = np.broadcast_to(known.ids, ids.shape)
             state.channels.tie(wide.reshape(-1), ids.reshape(-1))
         return cls(node, known)
+
+    @property
+    def axis(self) -> int:
+        """Return along which axis units lie; samples do along the one before."""
+        return int(self.node.meta["val"].dim()) - 1
 
     def zero(self, count: int) -> Bools:
         """Return which states of which direction are zero: (direction, unit), or (1, unit)."""
@@ -90,10 +95,10 @@ class Start:
         """
         aten, rows = torch.ops.aten, np.flatnonzero(left.any(axis=1)).tolist()
         if self.known is None:
-            samples = self.node.meta["val"].shape[1]
+            samples = self.node.meta["val"].shape[self.axis - 1]
             batch = out.size(samples) if isinstance(samples, torch.SymInt) else (
                 out.graph.call_function(aten.sym_size.int, (source, axis)))  # fmt: skip
-            sizes: Any = [len(rows), batch, int(left[rows[0]].sum())]
+            sizes: Any = [len(rows), batch, int(left[rows[0]].sum())][2 - self.axis :]
             # Follows the input when the network is converted or moved.
             return out.graph.call_function(aten.new_zeros.default, (source, sizes))
         whole: fx.Node = out.argument(self.node)
@@ -105,7 +110,8 @@ class Start:
             part = whole
             if len(left) > 1:
                 part = out.graph.call_function(aten.slice.Tensor, (whole, 0, row, row + 1))
-            parts.append(out.select(self.node, part, 2, (np.cumsum(has[row]) - 1)[left[row]]))
+            order = (np.cumsum(has[row]) - 1)[left[row]]
+            parts.append(out.select(self.node, part, self.axis, order))
         if len(parts) == 1:
             return parts[0]
         return out.graph.call_function(aten.cat.default, (parts, 0))

@@ -9,8 +9,9 @@ from torch import Tensor, fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
 from tl1bench.tracing.rules._form import choose_representative, groups_alive
+from tl1bench.tracing.rules._reading import chosen
 from tl1bench.tracing.site import Site
-from tl1bench.tracing.sliced import Gather, SlicedLayer, live_columns
+from tl1bench.tracing.sliced import SlicedLayer
 from tl1bench.tracing.writer import Emitter
 
 
@@ -28,30 +29,28 @@ def slice_layer(node: fx.Node, site: Site, out: Emitter) -> SlicedLayer:
     inside, outside = keep[source.ids], keep[result.ids]
     weight = site.weight
     bias = None if site.bias is None else state.tensor(site.bias)
-    live = 0
-    if site.groups == 1:
-        read = (site.nonzero[0] & result.needed[:, None]).any(axis=0)
-        live = int((read & source.live).sum())
+    live = int((site.reads(result.needed) & source.live).sum()) if site.groups == 1 else 0
     if folding and not site.shared:
         weight, bias = _fold(site, source, result, inside, weight, bias)
-    picked, groups, chosen = _slice(site, weight, inside, outside)
+    picked, groups, read = _slice(site, weight, inside, outside)
     if folding and len(picked) == 1 and site.axis > 0 and not site.shared:
-        read = _gathered(node, site, picked, out)
-        if read is not None:
-            picked = picked[:, :, torch.from_numpy(read)]
-            chosen = read if chosen is None else chosen[read]
+        among = chosen(node, site, picked, out)
+        if among is not None:
+            picked = picked[:, :, torch.from_numpy(among)]
+            read = among if read is None else read[among]
     if bias is not None and not outside.all():
         bias = bias[torch.from_numpy(np.flatnonzero(outside))]
     if bias is not None and site.bias is None and not bool(bias.any()):
         bias = None
-    return SlicedLayer(_stored(site, picked, state), bias, groups, chosen, live)
+    return SlicedLayer(_stored(site, picked, state), bias, groups, read, live)
 
 
 def _fold(
     site: Site, source: Flow, result: Flow, inside: Bools, weight: Tensor, bias: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     needed, kind = result.needed, weight.dtype
-    constant = np.where(source.used & ~inside, np.nan_to_num(source.const), 0.0)
+    read = site.reads(needed)
+    constant = np.where(read & ~inside, np.nan_to_num(source.const), 0.0)
     if needed.all() and not constant.any():
         return weight, bias
     wide = weight.to(torch.float64, copy=True)
@@ -61,7 +60,7 @@ def _fold(
     if constant.any():
         values = torch.from_numpy(constant).reshape(site.groups, 1, -1, 1)
         if site.border:
-            r = choose_representative(source, inside)
+            r = choose_representative(source, inside, read)
             assert r is not None
             wide[0, :, r] += scaled((wide[0] * values[0]).sum(dim=1), source.const[r])
         else:
@@ -112,30 +111,6 @@ def _slice(
     read = np.repeat(alive, ins.shape[1])[inside]
     chosen = None if read.all() else np.flatnonzero(read)
     return torch.stack(blocks), groups_left(site, groups), chosen
-
-
-def _gathered(node: fx.Node, site: Site, weight: Tensor, out: Emitter) -> Ints | None:
-    """Return the inputs to pick: the live ones, or neighbours with all of them; None for all."""
-    live = live_columns(weight)
-    if live.all():
-        return None
-    live[0] |= not live.any()
-    chosen = np.flatnonzero(live)
-    if _by_index(node, site, float(live.mean()), out.gather):
-        spare = np.flatnonzero(~live)[: -len(chosen) % out.align]
-        return np.sort(np.concatenate([chosen, spare]))
-    first, last = int(chosen[0]), int(chosen[-1])
-    count = -(-(last + 1 - first) // out.align) * out.align
-    if count >= len(live):
-        return None
-    first = min(first, len(live) - count)
-    return np.arange(first, first + count)
-
-
-def _by_index(node: fx.Node, site: Site, share: float, gather: Gather) -> bool:
-    if isinstance(gather, frozenset):
-        return node.name in gather
-    return gather is not None and not site.convolution and 1 - share >= gather
 
 
 def _stored(site: Site, weight: Tensor, state: Analysis) -> Tensor:

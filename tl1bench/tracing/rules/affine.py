@@ -13,6 +13,7 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints, Known, flow
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._form import choose_representative, equalise, groups_alive
+from tl1bench.tracing.rules._reading import picked
 from tl1bench.tracing.rules._weights import slice_layer
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.site import PRODUCTS, Site, normal_form
@@ -82,14 +83,11 @@ class Affine(Rule):
         if site is None:
             OPAQUE.backward(node, state)
             return
-        source, result = state.along(site.source, site.axis), state.flows[node]
-        needed = result.used if site.shared else result.needed
-        source.use(self.read_inputs(site, needed.reshape(site.groups, -1, 1)))
+        state.along(site.source, site.axis).use(self.read_inputs(site, state.flows[node]))
 
-    def read_inputs(self, site: Site, rows: Bools) -> Bools:
-        """Mark inputs to which one of the `rows` (group, row, 1) gives a non-zero weight."""
-        read: Bools = (site.nonzero & rows).any(axis=1).reshape(-1)
-        return read
+    def read_inputs(self, site: Site, result: Flow) -> Bools:
+        """Mark inputs to which a row that counts gives a weight that is not zero."""
+        return site.reads(result.used if site.shared else result.needed)
 
     def more(self, node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
         """Keep a representative of the constants at a border, equal groups, and no empty layer."""
@@ -100,11 +98,12 @@ class Affine(Rule):
         inside, outside = keep[source.ids], keep[result.ids]
         if not outside.any():
             return []
-        name, exact = state.label(site.matrix), self.unfoldable(site, source)
+        read = self.read_inputs(site, result)
+        name, exact = state.label(site.matrix), self.unfoldable(site, source) & read
         wanted = [(source.ids[~inside & exact], f"constant that {name} cannot fold")]
         inside = inside | exact
         if self.represents(site):
-            representative = choose_representative(source, inside)
+            representative = choose_representative(source, inside, read)
             if representative is not None:
                 wanted.append((source.ids[[representative]], f"constant at the border of {name}"))
                 inside[representative] = True
@@ -135,7 +134,7 @@ class Affine(Rule):
     def unfoldable(self, site: Site, source: Flow) -> Bools:
         """Mark the non-zero constants that must stay inputs."""
         if self.cannot_fold(site):
-            exact: Bools = source.used & ~source.live & (source.const != 0)
+            exact: Bools = ~source.live & (source.const != 0)
             return exact
         return np.zeros(len(source.ids), dtype=bool)
 
@@ -173,26 +172,13 @@ class Affine(Rule):
         left = slice_layer(node, site, out)
         out.layers[node] = left
         if left.gather is not None:
-            source = self._picked(node, site, source, left.gather, out)
+            source = picked(node, site, source, left.gather, out)
         weight = out.tensor(site.matrix, left.weight)
         bias = None
         if left.bias is not None:
             bias = (out.bias(site.matrix, left.bias) if site.bias is None
                     else out.tensor(site.bias, left.bias))  # fmt: skip
         return self._written(node, out, source, weight, bias, left.groups)
-
-    @staticmethod
-    def _picked(node: fx.Node, site: Site, source: fx.Node, chosen: Ints, out: Emitter) -> fx.Node:
-        """Write the inputs that are read: neighbours as a slice, groups as slices side by side."""
-        ops, write = torch.ops.aten, out.graph.call_function
-        runs = np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1)
-        if len(runs) > 1 and site.groups == 1:
-            return write(ops.index_select.default, (source, site.axis, out.index(node, chosen)))
-        parts = [
-            write(ops.slice.Tensor, (source, site.axis, int(run[0]), int(run[-1]) + 1))
-            for run in runs
-        ]
-        return parts[0] if len(parts) == 1 else write(ops.cat.default, (parts, site.axis))
 
     def _written(
         self,

@@ -14,7 +14,7 @@ from tl1bench.tracing.channels import Bools, Floats, Ints, Known, table
 from tl1bench.tracing.factors import levels
 from tl1bench.tracing.graph import shape_of
 from tl1bench.tracing.rules._base import Rule
-from tl1bench.tracing.rules._contraction import Contraction, Side, agree, contraction
+from tl1bench.tracing.rules._contraction import Contraction, Side, agree, contraction, whole
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.rules.product import multiplied
 from tl1bench.tracing.writer import Emitter
@@ -33,7 +33,8 @@ class Attention(Rule):
     """Dim d of q and of k go together where either is 0, or where k is the same everywhere.
 
     Such a k adds the same number to all scores of a query, which softmax does not see. The result
-    has the labels of v; a head none of whose values is needed goes whole.
+    has the labels of v; a head none of whose values is needed goes whole. Queries and keys whose
+    channels do not meet (learnt queries have none) stay whole.
     """
 
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
@@ -42,8 +43,11 @@ class Attention(Rule):
         if found is None:
             return OPAQUE.forward(node, state)
         state.note(node, found)
-        q, k = found.scores.sides
-        state.channels.tie(*multiplied(q, k))
+        if found.scores.summed:
+            state.channels.tie(*multiplied(*found.scores.sides))
+        else:
+            for name in ("query", "key"):
+                state.pin(complete(node)[name], "queries beside other keys")
         values = found.mixed.sides[1]
         mask = complete(node)["attn_mask"]
         if isinstance(mask, fx.Node):
@@ -66,12 +70,12 @@ class Attention(Rule):
         if not ndim == len(k.axes) == len(v.axes) or ndim < 3:
             return None
         lead = "abcdefgh"[: ndim - 2]
-        scores = contraction((q, k), (lead + "nd", lead + "md", lead + "nm"))
-        if (
-            scores is None
-            or not scores.summed
-            or _tells_heads_apart(complete(node)["attn_mask"], scores)
-        ):
+        letters = (lead + "nd", lead + "md", lead + "nm")
+        scores = contraction((q, k), letters)
+        if scores is None or not scores.summed:
+            # Queries that are learnt have no channels: all of them and of the keys stay.
+            scores = contraction((whole(q, state), whole(k, state)), letters)
+        if scores is None or _tells_heads_apart(given["attn_mask"], scores):
             return None
         heads = np.zeros([f.size for f in levels(scores.axes)], dtype=np.int64)
         mixed = contraction((table(scores.axes, heads), v), (lead + "nm", lead + "me", lead + "ne"))
@@ -87,6 +91,8 @@ class Attention(Rule):
         values = found.mixed.sides[1]
         known = np.broadcast_to(~np.isnan(values.const), result.ids.shape)
         values.use(np.asarray(result.used & (result.live | known)))
+        if not found.scores.summed:
+            return
         heads = np.asarray(result.needed).any(axis=-1, keepdims=True)
         q, k = found.scores.sides
         read = heads & (q.const != 0) & np.isnan(k.const)
@@ -127,6 +133,8 @@ class Attention(Rule):
 
     def scale(self, found: Attended, out: Emitter) -> dict[str, float]:
         """Return 1/√D of the D that there was, where it is another one now."""
+        if not found.scores.summed:
+            return {}
         kept = out.keep[found.scores.sides[0].ids]
         left = int(kept.sum(axis=-1).max())
         return {} if left == found.dims else {"scale": found.dims**-0.5}

@@ -44,7 +44,8 @@ class Cat(Rule):
             return self.joined(node, parts, dim, state)
         flows = [state.flows.get(p) for p in parts]
         first = flows[0]
-        if first is None or dim == 0 or any(f is None for f in flows):
+        samples = dim == 0 and any(not isinstance(p.meta["val"].shape[0], int) for p in parts)
+        if first is None or samples or any(f is None for f in flows):
             return OPAQUE.forward(node, state)
         axis = first.axis
         known = [state.along(p, axis) for p in parts]

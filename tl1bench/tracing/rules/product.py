@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
-from tl1bench.tracing.channels import Bools, Floats, Ints, Known, table
+from tl1bench.tracing.channels import Bools, Floats, Ints, Known, Table, table
 from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules._base import Rule
-from tl1bench.tracing.rules._contraction import Contraction, Side, agree, contraction
+from tl1bench.tracing.rules._contraction import (
+    Contraction,
+    Side,
+    agree,
+    contraction,
+    first_to_stay,
+    whole,
+)
 from tl1bench.tracing.rules.affine import Affine
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.site import Site
@@ -27,7 +35,8 @@ class Product(Rule):
 
     A term is gone where either factor is the constant 0. The result has labels of its own, one a
     head: there it is a tensor of as many heads as the operands have. Where nothing of channels is
-    summed over (scores times values), the result's channels are those of the values.
+    summed over (scores times values), the result's channels are those of the values. Where both
+    have channels that do not meet, those of one operand all stay, as positions do.
     """
 
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
@@ -51,11 +60,40 @@ class Product(Rule):
 
     def read(self, node: fx.Node, state: Analysis) -> Contraction | None:
         """Return how the operands meet; None where that is not known."""
-        operands = [state.table(o) for o in self.operands(node)]
-        if len(operands) != 2 or operands[0] is None or operands[1] is None:
+        operands, letters = self.operands(node), self.letters(node)
+        tables = [known for o in operands if (known := state.table(o)) is not None]
+        if len(tables) != 2 or len(operands) != 2 or letters is None:
             return None
-        letters = self.letters(node)
-        return None if letters is None else contraction((operands[0], operands[1]), letters)
+        found = contraction((tables[0], tables[1]), letters)
+        return self.beside(node, tables, letters, state) if found is None else found
+
+    def beside(
+        self, node: fx.Node, tables: Sequence[Table], letters: tuple[str, str, str], state: Analysis
+    ) -> Contraction | None:
+        """Return how one operand that is read whole meets the channels of the other one.
+
+        Parameters
+        ----------
+        node
+            The call.
+        tables, letters
+            Channels of both operands, and a letter for every axis.
+        state
+            The passes over the network.
+
+        Returns
+        -------
+        Contraction or None
+            None where the other one has none, or both have heads.
+        """
+        for known in first_to_stay(tables, state):
+            place = tables.index(known)
+            read = [whole(t, state) if t is known else t for t in tables]
+            found = contraction((read[0], read[1]), letters)
+            if found is not None and found.owner == 1 - place:
+                state.pin(self.operands(node)[place], f"read whole by {op_name(node)}")
+                return found
+        return None
 
     def operands(self, node: fx.Node) -> list[Any]:
         """Return the two operands."""

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import given
-from tl1bench.tracing.channels import Known, Table, table
+from tl1bench.tracing.channels import Ints, Known, Table, table
+from tl1bench.tracing.factors import Axes, levels
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
 
 
+@dataclass(frozen=True, eq=False)
+class Over:
+    """Channels `ids` of the `source` as the result has them, along its `axes`.
+
+    `level` is where in the source's the numbers of one channel lie that are positions here.
+    """
+
+    source: Table
+    axes: Axes
+    ids: Ints
+    level: int | None
+
+
 class Softmax(Rule):
-    """Every number depends on all others along one axis; over channels themselves it is opaque."""
+    """Every number depends on all others along one axis; over several channels it is opaque.
+
+    The scores of a layer with one row, whose only axis is squeezed away, lie along that axis as
+    copies of one channel: from here on they are positions.
+    """
 
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Pass labels on; every channel becomes live."""
         read = given(node)
         known = state.table(read["self"])
-        ndim = node.meta["val"].dim()
-        if known is None or not self.is_over_positions(known, int(read["dim"]) % ndim):
+        dim = int(read["dim"]) % node.meta["val"].dim()
+        over = None if known is None else self.over(known, dim)
+        if over is None:
             return OPAQUE.forward(node, state)
-        state.note(node, known)
-        return table(known.axes, known.ids)
+        state.note(node, over)
+        return table(over.axes, over.ids)
 
-    def is_over_positions(self, known: Table, dim: int) -> bool:
-        """Whether nothing but positions lies along the axis."""
-        return not any(f.channel for f in known.axes[dim])
+    def over(self, known: Table, dim: int) -> Over | None:
+        """Return what flows out; None where more than positions of one channel lie along `dim`."""
+        axis = known.axes[dim]
+        if not any(f.channel for f in axis):
+            return Over(known, known.axes, known.ids, None)
+        if len(axis) != 1:
+            return None
+        level = levels(known.axes).index(axis[0])
+        first = known.ids.take([0], axis=level)
+        if not (known.ids == first).all():
+            return None
+        own = (replace(axis[0], channel=False),) if axis[0].size > 1 else ()
+        axes = (*known.axes[:dim], own, *known.axes[dim + 1 :])
+        return Over(known, axes, first.squeeze(level), level)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the channel that every used one is made of."""
-        source, result = state.plan(node, Table), state.known(node)
-        if source is not None and result is not None:
-            source.use(np.asarray(result.used))
+        over, result = state.plan(node, Over), state.known(node)
+        if over is None or result is None:
+            return
+        used = result.used if over.level is None else np.expand_dims(result.used, over.level)
+        over.source.use(np.asarray(np.broadcast_to(used, over.source.ids.shape)))
 
 
 OPS: dict[str, Rule] = dict.fromkeys(
