@@ -79,6 +79,13 @@ def size_of(axis: Axis) -> int:
     return math.prod(f.size for f in axis)
 
 
+def kinds(axis: Axis) -> tuple[tuple[int, bool], ...]:
+    """Return size and kind of what lies along an axis; of positions alone their product."""
+    if any(f.channel or f.batch for f in axis):
+        return tuple((f.size, f.channel) for f in axis)
+    return ((size_of(axis), False),)
+
+
 def viewed(axes: Axes, sizes: Sequence[int]) -> Axes | None:
     """Return the axes after a view; None where a factor would have to be cut across.
 

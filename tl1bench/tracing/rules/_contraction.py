@@ -14,7 +14,7 @@ import numpy as np
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Floats, Ints, Table, table
-from tl1bench.tracing.factors import Axes, Axis, renamed
+from tl1bench.tracing.factors import Axes, Axis, kinds, renamed
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +86,7 @@ def contraction(tables: tuple[Table, Table], letters: tuple[str, str, str]) -> C
     axes: dict[str, Axis] = {}
     for letter in dict.fromkeys(letters[0] + letters[1]):
         own = [place[letter] for place in places if place.get(letter)]
-        if len(own) == 2 and [(f.size, f.channel) for f in own[0]] != [
-            (f.size, f.channel) for f in own[1]
-        ]:
+        if len({kinds(axis) for axis in own}) > 1:
             return None
         axes[letter] = own[0] if own else ()
     with_channels = [c for c in axes if any(f.channel for f in axes[c])]

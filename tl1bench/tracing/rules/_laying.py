@@ -9,7 +9,7 @@ from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Table
-from tl1bench.tracing.factors import Axes, Axis, Factor, levels, renamed, size_of
+from tl1bench.tracing.factors import Axes, Axis, Factor, kinds, levels, renamed, size_of
 from tl1bench.tracing.graph import op_name, stand_ins
 from tl1bench.tracing.rules._contraction import Side, first_to_stay, whole
 
@@ -131,8 +131,7 @@ def _joined(operands: list[Axes], ndim: int) -> Axes | None:
     for place in range(ndim):
         own = [axes[place] for axes in operands if axes[place]]
         wide = [axis for axis in own if [f.size for f in axis] != [1]] or own
-        kinds = {tuple((f.size, f.channel) for f in axis) for axis in wide}
-        if len(kinds) > 1:
+        if len({kinds(axis) for axis in wide}) > 1:
             return None
         if any(not f.channel for axis in own for f in axis) != any(
             not f.channel for axis in wide for f in axis
