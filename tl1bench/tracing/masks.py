@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,7 @@ import torch
 from torch import fx
 
 from tl1bench.tracing.carrying import VIEWS
-from tl1bench.tracing.factors import BATCH
-from tl1bench.tracing.graph import op_name, shape_of
+from tl1bench.tracing.graph import op_name, stand_ins
 
 Write = Callable[[Any, tuple[Any, ...]], fx.Node]
 
@@ -38,8 +38,9 @@ def unspread(mask: fx.Node, heads: int, write: Write) -> fx.Node | None:
     while op_name(found) in (*VIEWS, "clone", "contiguous") and isinstance(found.args[0], fx.Node):
         found = found.args[0]
     if op_name(found) == "expand" and isinstance(found.args[0], fx.Node):
-        source, wide = found.args[0], (BATCH, heads, *shape_of(mask, BATCH)[-2:])
-        fits = shape_of(found, BATCH) == wide and source.meta["val"].dim() == len(wide)
+        source, wide, own = found.args[0], stand_ins(found), stand_ins(mask)
+        fits = len(wide) == 4 and wide[1:] == (heads, *own[-2:])
+        fits = fits and math.prod(wide) == math.prod(own) and source.meta["val"].dim() == 4
         return source if fits and source.meta["val"].shape[1] == 1 else None
     if op_name(found) != "add" or len(found.args) != 2 or found.kwargs:
         return None

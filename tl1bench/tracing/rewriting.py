@@ -11,8 +11,7 @@ from torch import Tensor, fx
 
 from tl1bench.tracing import arguments
 from tl1bench.tracing.carrying import ORDERS, order
-from tl1bench.tracing.factors import BATCH
-from tl1bench.tracing.graph import fold, op_name, shape_of
+from tl1bench.tracing.graph import fold, op_name
 from tl1bench.tracing.masks import unspread
 
 Static = dict[fx.Node, Tensor]
@@ -114,8 +113,8 @@ def _attention(node: fx.Node, graph: fx.Graph, static: Static) -> fx.Node:
     """Read attention with the mask before it was spread over heads, and without groups."""
     mask = arguments.complete(node)["attn_mask"]
     if isinstance(mask, fx.Node) and mask not in static and mask.meta["val"].dim() == 4:
-        write = partial(_call, node, graph, static)
-        thin = unspread(mask, shape_of(mask)[1], write)
+        write, heads = partial(_call, node, graph, static), mask.meta["val"].shape[1]
+        thin = unspread(mask, heads, write) if isinstance(heads, int) else None
         if thin is not None:
             node.replace_input_with(mask, thin)
     return _ungrouped(node, graph, static)
@@ -126,10 +125,13 @@ def _masked_scores(node: fx.Node, graph: fx.Graph, static: Static) -> fx.Node:
     given, ops = arguments.complete(node), torch.ops.aten
     write = partial(_call, node, graph, static)
     mask, sizes = given["self"], list(node.meta["val"].shape[1:])
-    heads, rest = divmod(shape_of(node, BATCH)[0], BATCH)
+    samples = node.meta["val"].shape[0]
     if given["beta"] != 1 or given["alpha"] != 1:
         return node
-    thin = None if rest or mask in static else unspread(mask, heads, write)
+    thin = None
+    if isinstance(samples, torch.SymInt) and mask not in static:
+        heads = int(samples.node.expr.as_coeff_Mul()[0])
+        thin = unspread(mask, heads, write)
     scores = write(ops.bmm.default, (given["batch1"], given["batch2"]))
     if thin is None:
         return _replaced(node, graph, ops.add.Tensor, (scores, mask))

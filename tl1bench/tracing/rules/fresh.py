@@ -24,7 +24,7 @@ class Zeros(Rule):
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Start the channels."""
         shape = node.meta["val"].shape
-        if len(shape) != 2 or not is_batch(shape[0]) or not isinstance(shape[1], int):
+        if len(shape) != 2 or not is_batch(node, shape[0]) or not isinstance(shape[1], int):
             return OPAQUE.made(node, state)
         return flow(1, state.channels.fresh(shape[1]), np.zeros(shape[1]))
 
@@ -32,7 +32,7 @@ class Zeros(Rule):
         """Write the call on what is left of the operand, or on an input where nothing is."""
         known, sizes = out.state.flows.get(node), out.argument(given(node)["size"])
         if known is not None:
-            sizes = [out.batch(), len(out.kept(known))]
+            sizes = [out.size(node.meta["val"].shape[0]), len(out.kept(known))]
             if not sizes[1]:
                 return None
         target = torch.ops.aten.new_zeros.default
