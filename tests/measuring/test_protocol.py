@@ -19,6 +19,7 @@ from tl1bench.measuring import (
 )
 from tl1bench.measuring.workers import run_worker
 
+pytestmark = pytest.mark.usefixtures("brief")
 COLUMNS = [
     *("model", "batch", "threads", "first_us", "min_us", "p50_us", "p90_us", "p99_us"),
     *("ratio_p50", "ratio_low", "ratio_high", "calls", "quiet_pct", "processes", "floor_us"),

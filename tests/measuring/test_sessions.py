@@ -90,6 +90,7 @@ def test_the_negative_control_measures_two_copies(tmp_path):
         negative_control(tmp_path / "no.onnx", 1, measurer=measurer)
 
 
+@pytest.mark.usefixtures("brief")
 def test_a_real_session_compares_a_file_with_its_copy(tmp_path):
     table = negative_control(linear(tmp_path / "a.onnx", 4000), 1, processes=1)
     assert table["ratio_p50"].between(0.25, 4).all()

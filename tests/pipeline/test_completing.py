@@ -55,9 +55,18 @@ def test_a_file_to_which_nothing_can_be_added_is_refused(tmp_path: Path) -> None
     assert (tmp_path / "params.yaml").read_text() == flow
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "mine.yaml"])
-def test_idle_data_and_files_elsewhere_get_a_folder_of_their_own(name: str, tmp_path: Path) -> None:
-    text = SHORT.replace("{digits: {}}", "{digits: {}, mnist: {}}")
+IDLE = SHORT.replace("{digits: {}}", "{digits: {}, mnist: {}}")
+
+
+def test_idle_data_beside_a_pipeline_that_would_ask_for_them_are_named(tmp_path: Path) -> None:
+    # A second pipeline of the same profile would have the same outputs, which DVC refuses.
+    with pytest.raises(ConfigError, match=r"^params\.yaml: no problem uses mnist of .*take it out"):
+        pipeline(tmp_path, IDLE)
+    assert (tmp_path / "params.yaml").read_text() == IDLE
+
+
+def test_a_file_elsewhere_gets_a_folder_of_its_own_without_idle_data(tmp_path: Path) -> None:
+    text, name = IDLE, "mine.yaml"
     text = text.replace(
         "name: mlp}", "name: mlp}, budget: {epochs: 2, decay: {factor: 0.5, every: 9}}"
     )
@@ -69,8 +78,7 @@ def test_idle_data_and_files_elsewhere_get_a_folder_of_their_own(name: str, tmp_
     whole = config.load(tmp_path / name)
     assert found.problems == whole.problems
     assert (tmp_path / "reports/own/dvc.yaml").read_text() == "stages: {}\n"
-    if name == "mine.yaml":
-        assert (tmp_path / name).read_text() == text
+    assert (tmp_path / name).read_text() == text
 
 
 def test_a_profile_gets_its_pipeline_when_it_is_first_run(tmp_path: Path) -> None:

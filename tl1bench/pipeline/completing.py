@@ -25,9 +25,9 @@ def used(config: Config) -> set[str]:
 def pipeline(root: Path, source: Path, config: Config) -> Path:
     """Return the dvc.yaml that follows `source`, both relative to `root`, all sections filled in.
 
-    Sections that are missing are added at the end of the file. A file that lies beside no dvc.yaml,
-    or names data that no problem uses, is copied without those to `reports/<profile>`. A profile's
-    own folder gets its dvc.yaml when it is first run: DVC warns of metrics that no run has made.
+    Sections that are missing are added at the end of the file. A file that lies beside no dvc.yaml
+    is copied to `reports/<profile>`, without data that no problem uses. A profile's own folder gets
+    its dvc.yaml when it is first run: DVC warns of metrics that no run has made.
 
     Parameters
     ----------
@@ -46,13 +46,19 @@ def pipeline(root: Path, source: Path, config: Config) -> Path:
     Raises
     ------
     ConfigError
-        Nothing can be added to the file as it is written.
+        Nothing can be added to the file as it is written, or it lies beside a dvc.yaml, which asks
+        for all data that it names, and names some that no problem uses.
     """
     beside = source.with_name(PIPELINE)
     own = (root / beside).is_file() and source.name == "params.yaml"
     if own:
+        if idle := sorted(set(config.datasets) - used(config)):
+            raise ConfigError(
+                f"{source}: no problem uses {', '.join(idle)} of `datasets:`, and the dvc.yaml "
+                "beside it would ask for that; take it out, or keep it in a file of another name "
+                "and `profile:`, for --params."
+            )
         _add_missing(root, source, config)
-    if own and set(config.datasets) == used(config):
         return beside
     target = config.reports / "params.yaml"
     if target == source:
