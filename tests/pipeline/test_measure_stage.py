@@ -34,15 +34,13 @@ def test_the_stage_measures_on_every_provider_that_is_there(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "available", lambda: ("cpu", "cuda"))
     monkeypatch.setattr(stage, "measure", measurer)
-    settings = SimpleNamespace(
-        batches=(64, 1), cuda_batches=(1024, 1), threads=(1,), mode="quick", processes=5
-    )
+    settings = SimpleNamespace(batches=(64, 1), threads=(1,), mode="quick", processes=5)
     config = SimpleNamespace(
         build=tmp_path / "build", reports=tmp_path / "reports", profile="p", measure=settings
     )
     stage.run(config, "toy")
     on_cpu, on_gpu = asked
-    assert (on_cpu["batch"], on_gpu["batch"]) == ([1, 64], [1, 1024])
+    assert (on_cpu["batch"], on_gpu["batch"]) == ([1, 64], list(stage.CUDA_BATCHES))
     assert on_cpu["headline_only"] == ["l1/step-01-seed-1"]
     assert on_cpu["operators_of"] == ["dense", "masked", "integrated_tl1/step-01-seed-0"]
     assert (on_cpu["memory_of"], on_gpu["memory_of"]) == (names[:4], ())
