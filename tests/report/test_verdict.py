@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,14 @@ def test_a_defeat_reaches_the_headline(tree, table):
     assert "wins 0" in verdict.headline
     assert "loses 8" in verdict.headline
     assert "No advantage over any of them is shown" in verdict.headline
+
+
+def test_without_another_method_there_is_nothing_to_win(tree, table):
+    names = ("dense", "integrated_tl1")
+    evidence = dataclasses.replace(tree.evidence, methods=names)
+    verdict = judge(table[table["method"].isin(names)], evidence)
+    assert verdict.headline.startswith("Nothing but integrated TL1 was trained beside dense")
+    assert verdict.dense
 
 
 def test_equal_results_are_a_tie(tree, table):

@@ -22,6 +22,10 @@ WANTED: dict[Objective, str] = {
     "macs": "MACs",
     "latency": "microseconds",
 }
+_ALONE = (
+    "Nothing but integrated TL1 was trained beside dense: add a method to `methods:` to compare it "
+    "with."
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def judge(table: pd.DataFrame, evidence: Evidence, by: Objective | None = None) 
     found = [v for problem in learned for v in versus(table, problem, HERO, baselines, by)]
     return Verdict(
         wanted=WANTED[by],
-        headline=_headline(found, by),
+        headline=_headline(found, by) if baselines else _ALONE,
         dense=tuple(s for p in learned for s in _against_dense(table, p, evidence)),
         lines=tuple(
             (
