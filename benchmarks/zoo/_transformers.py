@@ -8,6 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+
+def _tokens(**numbers: int) -> dict[str, int]:
+    """Return the numbers of special tokens, as configurations call them."""
+    return {f"{what}_token_id": number for what, number in numbers.items()}
+
+
 _TEXT = {"vocab_size": 99, "max_position_embeddings": 32}
 _ENCODER = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
             "intermediate_size": 48}  # fmt: skip
@@ -38,7 +44,7 @@ NETWORKS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "qwen2": ("Qwen2Model", _DECODER),
     "resnet": ("ResNetModel", {"embedding_size": 8, "hidden_sizes": [16, 24, 32, 40],
                                "depths": [1, 1, 2, 1], "layer_type": "bottleneck"}),
-    "roberta": ("RobertaModel", {**_TEXT, **_ENCODER, "pad_token_id": 1}),
+    "roberta": ("RobertaModel", {**_TEXT, **_ENCODER, **_tokens(pad=1)}),
     "segformer": ("SegformerModel", {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1],
                                      "num_attention_heads": [1, 2, 2, 4]}),
     "t5_encoder": ("T5EncoderModel", {"vocab_size": 99, "d_model": 32, "d_kv": 8, "d_ff": 48,
@@ -53,9 +59,8 @@ NETWORKS: Mapping[str, tuple[str, dict[str, Any]]] = {
                                          "encoder_attention_heads": 4,
                                          "decoder_attention_heads": 4, "encoder_ffn_dim": 48,
                                          "decoder_ffn_dim": 48, "max_source_positions": 20,
-                                         "max_target_positions": 20, "pad_token_id": 0,
-                                         "bos_token_id": 1, "eos_token_id": 2,
-                                         "decoder_start_token_id": 1,
+                                         "max_target_positions": 20,
+                                         **_tokens(pad=0, bos=1, eos=2, decoder_start=1),
                                          "suppress_tokens": None,
                                          "begin_suppress_tokens": None}),
 }  # fmt: skip
