@@ -134,7 +134,7 @@ def test_a_folder_of_images_may_be_the_folder_of_the_data_set(tmp_path: Path) ->
         ("seeds", [1, 1], "seeds must differ"),
         ("workers", 0, "must be auto or at least 1"),
         ("device", "tpu", "device = 'tpu'"),
-        ("measure", {"batches": [64]}, "batches must hold 1"),
+        ("measure", {"batches": [64]}, "must both hold 1"),
         ("profile", None, "profile"),
     ],
 )
