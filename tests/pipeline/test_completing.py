@@ -37,6 +37,17 @@ def test_what_dvc_asks_for_is_what_is_filled_in() -> None:
     assert asked - {"item"} == set(config.Config.model_fields) - completing._UNASKED
 
 
+def test_a_key_that_is_there_twice_is_named_with_its_lines(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'p' is there twice, in lines 5 and 6; take one"):
+        pipeline(
+            tmp_path,
+            SHORT.replace("problems: {p: {dataset: digits, network: {name: mlp}}}\n", "")
+            + "seeds: [1]\nproblems:\n"
+            + "  p: {dataset: digits, network: {name: mlp}}\n" * 2,
+        )
+    assert not (tmp_path / "reports").exists()
+
+
 def test_missing_sections_are_added_at_the_end(tmp_path: Path) -> None:
     assert pipeline(tmp_path, SHORT) == Path("dvc.yaml")
     text = (tmp_path / "params.yaml").read_text()

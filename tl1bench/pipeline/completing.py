@@ -46,9 +46,11 @@ def pipeline(root: Path, source: Path, config: Config) -> Path:
     Raises
     ------
     ConfigError
-        Nothing can be added to the file as it is written, or it lies beside a dvc.yaml, which asks
-        for all data that it names, and names some that no problem uses.
+        A key is there twice, which DVC refuses and other readers do not see; nothing can be added
+        to the file as it is written; or it lies beside a dvc.yaml, which asks for all data that it
+        names, and names some that no problem uses.
     """
+    _refuse_twice(source, yaml.compose((root / source).read_bytes(), Loader=yaml.SafeLoader))
     beside = source.with_name(PIPELINE)
     own = (root / beside).is_file() and source.name == "params.yaml"
     if own:
@@ -70,6 +72,24 @@ def pipeline(root: Path, source: Path, config: Config) -> Path:
     files.write_text(root / target, head + _yaml(_whole(config, target)))
     shutil.copyfile(root / PIPELINE, root / target.with_name(PIPELINE))
     return target.with_name(PIPELINE)
+
+
+def _refuse_twice(source: Path, node: yaml.Node | None) -> None:
+    """Walk what `config.load` has found to be finite."""
+    children = node.value if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line, name = key.start_mark.line + 1, str(key.value)
+            if name in seen:
+                raise ConfigError(
+                    f"{source}: {name!r} is there twice, in lines {seen[name]} and {line}; "
+                    "take one of them out."
+                )
+            seen[name] = line
+            children.append(value)
+    for child in children:
+        _refuse_twice(source, child)
 
 
 def _add_missing(root: Path, source: Path, config: Config) -> None:
