@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from itertools import count
 
 import torch
 from sklearn.datasets import load_digits
@@ -32,6 +34,18 @@ def network(seed: int = 0, hidden: tuple[int, ...] = (32, 16)) -> nn.Module:
 def evaluate(model: nn.Module) -> float:
     """Return the error in percent on the examples set aside."""
     return error_pct(model, digits(1000, 1400))
+
+
+def killed_at(reading: int) -> Callable[[nn.Module], float]:
+    """Return `evaluate` for a path that is killed, once, when it reads its error so many times."""
+    readings = count(1)
+
+    def judge(model: nn.Module) -> float:
+        if next(readings) == reading:
+            raise KeyboardInterrupt
+        return evaluate(model)
+
+    return judge
 
 
 def walk(method: object, model: nn.Module | None = None, **options: object) -> Points:

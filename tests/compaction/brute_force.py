@@ -14,7 +14,6 @@ import torch
 from hand_networks import randomise
 from test_compact import Random, thin_out
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tl1bench.compaction import compact
 
@@ -90,7 +89,8 @@ class Minimiser:
     def _run(self, gone: frozenset[Hashable], keep: bool = False) -> Tensor:
         values = [self.x]
         steps = zip(self.network.layers, self.network.plan, strict=True)
-        for t, (layer, (kind, source, partner, shape)) in enumerate(steps):
+        for t, (layer, step) in enumerate(steps):
+            kind, source, *_ = step
             reader = "padded" if kind == 0 else "plain"
             y = layer(values[source] if keep else self._read(source, gone, values[source], reader))
             if keep:
@@ -98,20 +98,14 @@ class Minimiser:
             if ("layer", t) in gone:
                 held = _spread(self.made[t], (0, 2, 3))[None, :, None, None]
                 y = torch.where(held, self.made[t], 0.0)
-            if kind == 4:
-                y = y + values[partner]
-            elif kind == 5:
-                y = y * torch.sigmoid(values[partner])
-            elif kind == 6:
-                y = torch.cat([y, values[partner]], 1)
-            values.append((torch.relu, torch.tanh, F.hardswish, torch.clone)[shape](y))
+            values.append(self.network.joined(y, step, values))
         last = len(values) - 1
         ends = values[-1], values[-2]
         if keep:
             self.values = values
         else:
             ends = tuple(self._read(last - i, gone, ends[i], "pool") for i in (0, 1))
-        return self.network.head(torch.cat([ends[0].mean((2, 3)), ends[1].amax((2, 3))], 1))
+        return self.network.headed(*ends)
 
     def is_same(self, gone: frozenset[Hashable]) -> bool:
         """Whether nothing changes without these channels and layers."""

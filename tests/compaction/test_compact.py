@@ -82,16 +82,23 @@ class Random(nn.Module):
 
     def forward(self, x):
         values = [x]
-        for layer, (kind, source, partner, shape) in zip(self.layers, self.plan, strict=True):
-            y = layer(values[source])
-            if kind == 4:
-                y = y + values[partner]
-            elif kind == 5:
-                y = y * torch.sigmoid(values[partner])
-            elif kind == 6:
-                y = torch.cat([y, values[partner]], 1)
-            values.append((torch.relu, torch.tanh, F.hardswish, torch.clone)[shape](y))
-        return self.head(torch.cat([values[-1].mean((2, 3)), values[-2].amax((2, 3))], 1))
+        for layer, step in zip(self.layers, self.plan, strict=True):
+            values.append(self.joined(layer(values[step[1]]), step, values))
+        return self.headed(values[-1], values[-2])
+
+    def joined(self, y, step, values):
+        """Return what a step makes of a layer's output and an earlier value."""
+        kind, _, partner, shape = step
+        if kind == 4:
+            y = y + values[partner]
+        elif kind == 5:
+            y = y * torch.sigmoid(values[partner])
+        elif kind == 6:
+            y = torch.cat([y, values[partner]], 1)
+        return (torch.relu, torch.tanh, F.hardswish, torch.clone)[shape](y)
+
+    def headed(self, last, before):
+        return self.head(torch.cat([last.mean((2, 3)), before.amax((2, 3))], 1))
 
 
 def check_random_network(seed, share):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from walking import digits, evaluate, network, walk
+from walking import digits, killed_at, network, walk
 
 from tl1bench import methods, neurons, penalties
 from tl1bench.errors import ConfigError, MissingPackageError
@@ -62,17 +62,8 @@ def test_zeros_made_are_held_in_the_branch(name: str) -> None:
 
 @pytest.mark.parametrize("name", methods.names())
 def test_a_killed_path_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
-    calls = 0
-
-    def judge(model: nn.Module) -> float:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KeyboardInterrupt
-        return evaluate(model)
-
     with pytest.raises(KeyboardInterrupt):
-        walk(made(name), growth=1.6, branch_below=1.0, folder=tmp_path, evaluate=judge)
+        walk(made(name), growth=1.6, branch_below=1.0, folder=tmp_path, evaluate=killed_at(3))
     resumed = walk(made(name), growth=1.6, branch_below=1.0, folder=tmp_path)
     for one, other in zip(walked(name)[0], resumed, strict=True):
         assert one.level == other.level

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
-from walking import digits, evaluate, walk
+from walking import digits, killed_at, walk
 
 from tl1bench import methods, models, neurons
 from tl1bench.errors import ConfigError
@@ -32,15 +32,6 @@ def normalised() -> nn.Module:
 def test_a_path_loses_units_and_goes_on_bit_for_bit_where_it_was_killed(
     hyper: dict, tmp_path: Path
 ) -> None:
-    calls = 0
-
-    def judge(model: nn.Module) -> float:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KeyboardInterrupt
-        return evaluate(model)
-
     def walked(**options: object) -> Points:
         return walk(methods.load("slimming", **hyper), normalised(), **path, **options)
 
@@ -52,7 +43,7 @@ def test_a_path_loses_units_and_goes_on_bit_for_bit_where_it_was_killed(
     assert 0 < counts[-1] < 0.75 * (64 * 32 + 32 * 10)
     assert all(p.nonzero_weights == p.weights for p in points)
     with pytest.raises(KeyboardInterrupt):
-        walked(folder=tmp_path, evaluate=judge)
+        walked(folder=tmp_path, evaluate=killed_at(3))
     for one, other in zip(points, walked(folder=tmp_path), strict=True):
         for p, q in zip(one.network.parameters(), other.network.parameters(), strict=True):
             assert torch.equal(p, q)
