@@ -210,7 +210,8 @@ def fold(node: fx.Node, static: dict[fx.Node, Tensor]) -> None:
     operands = node.all_input_nodes
     if not operands or not all(operand in static for operand in operands):
         return
-    _check_size(node, static)
+    if not _can_be_held(node, static):
+        return
     value = fx.node.map_arg((node.args, node.kwargs), lambda n: static[n])
     with torch.no_grad():
         result = node.target(*value[0], **value[1])  # type: ignore[operator]
@@ -218,8 +219,11 @@ def fold(node: fx.Node, static: dict[fx.Node, Tensor]) -> None:
         static[node] = result
 
 
-def _check_size(node: fx.Node, static: dict[fx.Node, Tensor]) -> None:
-    """Refuse a call that would make a constant which no network needs.
+def _can_be_held(node: fx.Node, static: dict[fx.Node, Tensor]) -> bool:
+    """Return whether the result of a call is small enough to be made.
+
+    How much `repeat_interleave` makes, say, stands in its numbers: where these allow for more than
+    a network needs, the call stays one.
 
     Raises
     ------
@@ -227,11 +231,15 @@ def _check_size(node: fx.Node, static: dict[fx.Node, Tensor]) -> None:
         A file may ask for one that fills the memory.
     """
     shapes = fx.node.map_arg((node.args, node.kwargs), lambda n: static[n].to("meta"))
+    tensors = [static[operand] for operand in node.all_input_nodes]
+    given = sum(t.numel() for t in tensors)
     try:
         with torch.no_grad():
             result = node.target(*shapes[0], **shapes[1])  # type: ignore[operator]
     except (NotImplementedError, RuntimeError):
-        return  # what depends on values is no larger than they are
-    given = sum(static[operand].numel() for operand in node.all_input_nodes)
+        # Its size depends on values: a mask takes part of what is there, numbers may ask for more.
+        numbers = (t for t in tensors if not t.is_floating_point() and t.dtype != torch.bool)
+        return sum(float(t.double().abs().sum()) for t in numbers) * given <= MAX_CONSTANT
     if isinstance(result, Tensor) and result.numel() > max(MAX_CONSTANT, 4 * given):
         raise CompactionError(f"{op_name(node)} makes a constant of {result.numel():,} numbers.")
+    return True
