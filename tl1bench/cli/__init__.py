@@ -1,6 +1,6 @@
 """The `tl1bench` command: thin, lazy, and one sentence when something is wrong.
 
-Long because it holds one short function for each command, as typer wants them.
+Long because it holds one short function for each command that people use, as typer wants them.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from tl1bench.cli import _hidden
+from tl1bench.cli._params import OnProblem, Params, load, problem_of
 from tl1bench.errors import ConfigError, Tl1benchError, needed_by, printable
-
-if TYPE_CHECKING:
-    from tl1bench.config import Config
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,10 +27,7 @@ app = typer.Typer(
     "One `tl1bench run` does everything; each step can also be used alone on files.",
 )
 
-Params = Annotated[Path, typer.Option("--params", "-p", help="The params.yaml to follow.")]
-OnProblem = Annotated[
-    str | None, typer.Option("--problem", help="A problem of params.yaml: the pipeline's stage.")
-]
+app.add_typer(_hidden.app)
 
 
 def main() -> None:
@@ -70,21 +66,6 @@ def _check_options(arguments: Sequence[str]) -> None:
             )
 
 
-def _load(params: Path) -> Config:
-    from tl1bench import config
-
-    return config.load(params)
-
-
-def _problem(config: Config, name: str | None) -> str:
-    if name is None:
-        raise ConfigError("Name a problem by --problem, or give files to work on.")
-    if name not in config.problems:
-        known = ", ".join(config.problems)
-        raise ConfigError(f"There is no problem {name!r} in {config.params}: choose {known}.")
-    return name
-
-
 @app.command(epilog="Example: tl1bench data mnist --mirror /media/mirror")
 def data(
     names: Annotated[
@@ -101,7 +82,7 @@ def data(
 
     from tl1bench import datasets, progress
 
-    config = _load(params)
+    config = load(params)
     used = {problem.dataset for problem in config.problems.values()}
     wanted = names or [n for n, own in config.datasets.items() if own.path is None and n in used]
     for name in wanted:
@@ -118,7 +99,7 @@ def list_(params: Params = Path("params.yaml")) -> None:
     from tl1bench.cli import _listing
     from tl1bench.pipeline.run import PROFILES
 
-    _listing.show(_load(params), PROFILES)
+    _listing.show(load(params), PROFILES)
 
 
 @app.command(epilog="Example: tl1bench check --params params.yaml")
@@ -126,57 +107,7 @@ def check(params: Params = Path("params.yaml")) -> None:
     """Read data and build networks as params.yaml says; train nothing, and say what is wrong."""
     from tl1bench.pipeline import checks
 
-    checks.check(_load(params), say=typer.echo)
-
-
-@app.command(hidden=True)
-def fingerprint(
-    dataset: Annotated[str, typer.Option(help="A data set of params.yaml.")],
-    params: Params = Path("params.yaml"),
-) -> None:
-    """Verify a data set and write what it is (a pipeline stage)."""
-    from tl1bench.pipeline import wall_time
-    from tl1bench.pipeline.stages import data as stage
-
-    config = _load(params)
-    if dataset not in config.datasets:
-        known = ", ".join(config.datasets)
-        raise ConfigError(f"There is no data set {dataset!r} in {params}: choose {known}.")
-    with wall_time.stage(config.profile, "data"):
-        stage.run(config, dataset)
-
-
-@app.command(hidden=True)
-def sources(params: Params = Path("params.yaml")) -> None:
-    """Write what each problem and method is made of (a pipeline stage)."""
-    from tl1bench.pipeline import wall_time
-    from tl1bench.pipeline.stages import sources as stage
-
-    config = _load(params)
-    with wall_time.stage(config.profile, "sources"):
-        stage.run(config)
-
-
-@app.command(hidden=True)
-def start(params: Params = Path("params.yaml")) -> None:
-    """Train the dense starts that all paths of a problem and seed share (a pipeline stage)."""
-    from tl1bench.pipeline import wall_time
-    from tl1bench.pipeline.stages import start as stage
-
-    config = _load(params)
-    with wall_time.stage(config.profile, "start"):
-        stage.run(config)
-
-
-@app.command(hidden=True)
-def machine(params: Params = Path("params.yaml")) -> None:
-    """Write what machine this is (a pipeline stage)."""
-    from tl1bench.pipeline import wall_time
-    from tl1bench.pipeline.stages import machine as stage
-
-    config = _load(params)
-    with wall_time.stage(config.profile, "machine"):
-        stage.run(config)
+    checks.check(load(params), say=typer.echo)
 
 
 @app.command(epilog="Example: tl1bench train digits-mlp integrated_tl1")
@@ -189,9 +120,9 @@ def train(
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import train as stage
 
-    config = _load(params)
+    config = load(params)
     if problem is not None:
-        _problem(config, problem)
+        problem_of(config, problem)
     if method is not None and method not in config.methods:
         known = ", ".join(config.methods)
         raise ConfigError(f"There is no method {method!r} in {params}: choose {known}.")
@@ -231,7 +162,7 @@ def compact(
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import compact as stage
 
-    config = _load(params)
+    config = load(params)
     with wall_time.stage(config.profile, "compact"):
         stage.run(config)
 
@@ -253,7 +184,7 @@ def export(
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import export as stage
 
-    config = _load(params)
+    config = load(params)
     with wall_time.stage(config.profile, "export"):
         stage.run(config)
 
@@ -316,21 +247,10 @@ def measure(
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import measure as stage
 
-    config = _load(params)
-    name = _problem(config, problem)
+    config = load(params)
+    name = problem_of(config, problem)
     with wall_time.stage(config.profile, "measure"):
         stage.run(config, name)
-
-
-@app.command(hidden=True)
-def collect(params: Params = Path("params.yaml")) -> None:
-    """Gather all results into one table (a pipeline stage)."""
-    from tl1bench.pipeline import wall_time
-    from tl1bench.pipeline.stages import collect as stage
-
-    config = _load(params)
-    with wall_time.stage(config.profile, "collect"):
-        stage.run(config)
 
 
 @app.command(epilog="Example: tl1bench report --params params.yaml")
@@ -339,23 +259,9 @@ def report(params: Params = Path("params.yaml")) -> None:
     from tl1bench.pipeline import wall_time
     from tl1bench.pipeline.stages import report as stage
 
-    config = _load(params)
+    config = load(params)
     with wall_time.stage(config.profile, "report"):
         stage.run(config)
-
-
-@app.command(hidden=True)
-def readme() -> None:
-    """Write the numbers in README.md anew from the committed results."""
-    from tl1bench import files
-    from tl1bench.report import readme as numbers
-
-    # The suite writes how long it took into the ignored work folder; the README's copy is kept.
-    measured = Path(".work/tests.json")
-    if measured.is_file():
-        files.write_bytes(Path("reports/tests.json"), measured.read_bytes())
-    text = Path("README.md").read_text(encoding="utf-8")
-    files.write_text(Path("README.md"), numbers.render(text, Path()))
 
 
 @app.command(epilog="Example: tl1bench run --profile smoke")
