@@ -57,6 +57,21 @@ def test_a_problem_can_have_its_own_lams(tmp_path: Path) -> None:
     assert loaded.methods["l1"].lams("p") == (0.2, 0.3)
 
 
+def test_a_penalty_can_have_its_own_growth_and_another_on_one_problem(tmp_path: Path) -> None:
+    content = edited("problems", {"p": PATH, "q": PATH})
+    content["methods"] = {
+        "dense": {"penalty": "l2"},
+        "l1": {},
+        "tl1": {"growth": 1.2, "growth_for": {"q": 1.1}},
+    }
+    found = load(tmp_path, content)
+    grown = {at: {n: m.growth for n, m in found.methods_on(at).items()} for at in ("p", "q")}
+    assert grown == {
+        "p": {"dense": None, "l1": None, "tl1": 1.2},
+        "q": {"dense": None, "l1": None, "tl1": 1.1},
+    }
+
+
 def test_a_method_is_the_penalty_of_its_name_unless_it_says_otherwise(tmp_path: Path) -> None:
     loaded = load(tmp_path, edited("methods.dense", {"penalty": "l2", "lam": 1e-4}))
     assert (loaded.methods["l1"].penalty, loaded.methods["dense"].penalty) == ("l1", "l2")
@@ -122,6 +137,13 @@ def test_a_folder_of_images_may_be_the_folder_of_the_data_set(tmp_path: Path) ->
         ("problems.p.path", {"lr": 0.1}, "give either `path:` (one path a method) or `budget:`"),
         ("problems.p.methods", ["l2"], "problems.p.methods: there is no method 'l2'"),
         ("problems.q", {**PATH, "path": {"lr": 0.1, "growth": 1}}, "problems.q.path.growth = 1"),
+        ("problems.p", {**PATH, "path": {"lr": 1, "growth": 1e999}}, "problems.p.path.growth"),
+        ("methods.l1.growth", 1, "methods.l1.growth = 1: Input should be greater than 1"),
+        ("methods.l1.growth_for", {"p": 0.5}, "methods.l1.growth_for.p = 0.5"),
+        ("methods.l1.growth_for", {"r": 1.2}, "methods.l1.growth_for.r: there is no such problem"),
+        ("methods.l1.growth_for", {"p": 1.2}, "methods.l1.growth_for.p: it has a budget, and no"),
+        ("methods.magnitude", {"growth": 1.2}, "methods.magnitude: `growth` is for penalties"),
+        ("methods.dense", {"penalty": "l2", "growth": 1.2}, "methods.dense: `growth` is for"),
         ("problems.q", PATH, "paths begin at a dense network: add `dense:`"),
         ("select", {"by": "size"}, "select.by = 'size'"),
         ("methods.l1.lam", -0.1, "methods.l1.lam"),

@@ -110,6 +110,30 @@ def test_lambda_rises_by_the_growth_and_faster_while_nothing_happens() -> None:
     assert method.advance(0.898) == pytest.approx(1.5**6 * first)
 
 
+def test_a_penalty_with_a_growth_of_its_own_rises_by_that_and_no_other() -> None:
+    method = Penalised(penalties.load("l1"), growth=1.2)
+    walk(method, steps=1, growth=1.5)
+    first = method.state()["lam"]
+    method.resume({"lam": first, "before": 0.0, "haste": 1.0, "left": 0.9})
+    assert method.advance(0.5) == pytest.approx(1.2 * first)
+    method.resume({"lam": first, "before": 0.0, "haste": 1.0, "left": 0.9})
+    assert method.advance(0.899) == pytest.approx(1.2**2 * first)
+
+
+def test_a_path_of_another_growth_is_not_gone_on_with(tmp_path: Path) -> None:
+    walk(Penalised(penalties.load("l1"), growth=1.2), steps=1, folder=tmp_path)
+    for growth in (None, 1.3):
+        method = Penalised(penalties.load("l1"), growth=growth)
+        with pytest.raises(ConfigError, match="another network, method or plan"):
+            walk(method, steps=1, folder=tmp_path)
+    walk(Penalised(penalties.load("l1"), growth=1.2), steps=1, folder=tmp_path)
+
+
+def test_a_growth_beside_given_lambdas_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"growth is 1\.2, but the λs are given"):
+        Penalised(penalties.load("l1"), lams=(0.1, 0.2), growth=1.2)
+
+
 def test_the_first_lambda_fits_penalties_of_any_scale() -> None:
     lams, shares = {}, {}
     for name in ("l1", "group_lasso", "integrated_tl1", "mcp"):
@@ -131,6 +155,8 @@ def test_a_penalty_that_makes_no_zeros_is_told() -> None:
         ("magnitude", {"scope": "row"}, "scope is 'row'"),
         ("magnitude", {"first": 1.0}, "first is 1.0"),
         ("random", {"unit": "filter"}, "unit is 'filter'"),
+        ("penalised", {"penalty": penalties.load("l1"), "growth": 1.0}, "growth is 1.0"),
+        ("slimming", {"growth": 0.9}, "growth is 0.9"),
         ("random", {"first": 0.0}, "first is 0.0"),
         ("magnitude", {"share": 0.5}, "does not take these options"),
         ("lottery", {}, "there is no method 'lottery'"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tl1bench import plugins
-from tl1bench.config.values import Frozen, Mu, NotNegative, Positive, Share, Side, Slug
+from tl1bench.config.values import Frozen, Growth, Mu, NotNegative, Positive, Share, Side, Slug
 
 
 class Network(Frozen):
@@ -64,17 +64,18 @@ class Path(Frozen):
     One dense start of `dense_epochs` at the constant rate `lr` serves all methods at a seed; from a
     copy of it the dense network is trained on for `dense_branch_epochs`. Each of up to `steps`
     steps lasts `epochs` and makes the penalty `growth` times as strong, or keeps 1/`growth` of the
-    weights. Once less than the share `branch_below` of the weights is left a branch follows each
-    step: zeros frozen, no penalty, `branch_epochs` with a rate from `lr` linearly to 0. The path
-    ends when a branch's validation error exceeds dense by more than `margin_pct` points. `batch`
-    auto makes an epoch some two hundred iterations long, with batches from 8 to 128.
+    weights, where the method has no growth of its own. Once less than the share `branch_below` of
+    the weights is left a branch follows each step: zeros frozen, no penalty, `branch_epochs` with a
+    rate from `lr` linearly to 0. The path ends when a branch's validation error exceeds dense by
+    more than `margin_pct` points. `batch` auto makes an epoch some two hundred iterations long,
+    with batches from 8 to 128.
     """
 
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 128
     lr: Positive
     dense_epochs: int = Field(1, ge=1)
     dense_branch_epochs: int = Field(0, ge=0, description="0: as many as any branch")
-    growth: float = Field(1.35, gt=1)
+    growth: Growth = 1.35
     epochs: int = Field(2, ge=1)
     branch_epochs: int = Field(8, ge=1)
     branch_below: float = Field(0.1, gt=0, le=1)

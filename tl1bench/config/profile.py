@@ -72,9 +72,26 @@ class Config(Frozen):
                     f"methods.{name}: there is no penalty {method.penalty!r}; name one of "
                     f"{', '.join(penalties)} with `penalty:`"
                 )
-            for key in ("lam_for", "hyper_for"):
+            for key in ("lam_for", "growth_for", "hyper_for"):
                 for problem in getattr(method, key).keys() - self.problems.keys():
                     raise ValueError(f"methods.{name}.{key}.{problem}: there is no such problem")
+        return self
+
+    @model_validator(mode="after")
+    def _penalties_grow_along_paths(self) -> Config:
+        for name, method in self.methods.items():
+            grows = method.growth_for or method.growth is not None
+            if grows and (method.method != PENALISED or name == DENSE):
+                raise ValueError(
+                    f"methods.{name}: `growth` is for penalties that walk a path; drop it, and "
+                    "give a method's own options in `hyper:`"
+                )
+            for problem in method.growth_for:
+                if self.problems[problem].budget:
+                    raise ValueError(
+                        f"methods.{name}.growth_for.{problem}: it has a budget, and no path on "
+                        "which to grow; drop it"
+                    )
         return self
 
     @model_validator(mode="after")

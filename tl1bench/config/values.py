@@ -30,6 +30,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Side = Literal["outgoing", "incoming", "both", "as_coded"]
+Growth = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 Lams = Annotated[
     tuple[NotNegative, ...],
     Field(min_length=1),

@@ -38,11 +38,13 @@ class Penalised(Method):
         The λ of each step, rising, instead of those that are found.
     optimizer
         File of `tl1bench.optimizers`.
+    growth
+        γ > 1; the path's when None. A smaller one gives more points where a path has few.
 
     Raises
     ------
     ConfigError
-        `half` is out of range, or λ does not rise.
+        `half` or `growth` is out of range, λ does not rise, or both growth and λs are given.
     """
 
     def __init__(
@@ -52,20 +54,26 @@ class Penalised(Method):
         layer_weights: tuple[float, ...] | None = None,
         lams: tuple[float, ...] = (),
         optimizer: str = "proximal_sgd",
+        growth: float | None = None,
     ) -> None:
         if not 0 < half < 1:
             raise ConfigError(f"half is {half!r}; give a share between 0 and 1.")
         if any(b <= a for a, b in pairwise((0.0, *lams))):
             raise ConfigError(f"lams is {list(lams)!r}; give numbers above 0, each larger.")
+        if growth is not None and not growth > 1:
+            raise ConfigError(f"growth is {growth!r}; give a number > 1, or none for the path's.")
+        if growth is not None and lams:
+            raise ConfigError(f"growth is {growth!r}, but the λs are given; drop one of them.")
         self.penalty = penalty.with_lam(1.0)
         self.half, self.layer_weights, self.lams = half, layer_weights, lams
-        self.optimizer, self._kind = optimizer, optimizers.kind(optimizer)
+        self.growth, self.optimizer, self._kind = growth, optimizer, optimizers.kind(optimizer)
         self._lam = self._before = 0.0
         self._haste, self._left = 1.0, 1.0
 
     def __repr__(self) -> str:
         options = (self.penalty, self.half, self.layer_weights, self.lams, self.optimizer)
-        return f"Penalised{options!r}"
+        own = () if self.growth is None else (self.growth,)  # or old checkpoints would be refused
+        return f"Penalised{options + own!r}"
 
     def begin(self, start: Start) -> ProximalOptimizer:
         """Return a proximal optimiser at λ = 0."""
@@ -93,7 +101,7 @@ class Penalised(Method):
             idle = self._left - left < _NOTHING * self._left and left > self.half
             self._haste = 2 * self._haste if idle else 1.0
             self._before = self._lam
-            self._lam *= self._start.growth**self._haste
+            self._lam *= (self.growth or self._start.growth) ** self._haste
         self._left = left
         return self._lam
 

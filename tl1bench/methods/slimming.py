@@ -41,6 +41,8 @@ class Slimming(Penalised):
         ρ: "l1" as in the paper, or "tl1".
     half
         Share of the scales that the first λ alone zeroes, in (0, 1).
+    growth
+        γ > 1; the path's when None.
     hyper
         The penalty's hyper-parameters.
 
@@ -53,13 +55,16 @@ class Slimming(Penalised):
     network slimming, ICCV 2017, eq. (1).
     """
 
-    def __init__(self, penalty: str = "l1", half: float = 0.1, **hyper: Any) -> None:
+    def __init__(
+        self, penalty: str = "l1", half: float = 0.1, growth: float | None = None, **hyper: Any
+    ) -> None:
         if penalty not in _PENALTIES:
             raise ConfigError(f"penalty is {penalty!r}; give {' or '.join(_PENALTIES)}.")
-        super().__init__(_PENALTIES[penalty](**hyper), half)
+        super().__init__(_PENALTIES[penalty](**hyper), half, growth=growth)
 
     def __repr__(self) -> str:
-        return f"Slimming({self.penalty!r}, {self.half})"
+        own = "" if self.growth is None else f", {self.growth}"
+        return f"Slimming({self.penalty!r}, {self.half}{own})"
 
     @contextmanager
     def training(self) -> Iterator[None]:

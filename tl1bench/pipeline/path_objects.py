@@ -150,6 +150,7 @@ def method(
             layer_weights=problem.layer_weights,
             lams=settings.lam,
             optimizer=settings.optimizer,
+            growth=settings.growth,
         )
     except ConfigError as error:
         if str(error).startswith("methods."):
