@@ -16,6 +16,7 @@ from tl1bench.training.around import at_each, seed_all
 from tl1bench.training.epochs import Epochs
 from tl1bench.training.plan import Plan
 from tl1bench.training.shrinker import Shrinker
+from tl1bench.training.skipping import zeros_skipped
 from tl1bench.training.spending import Spending
 
 TrainEpoch = Callable[[nn.Module, torch.optim.Optimizer], Any]
@@ -94,7 +95,7 @@ class Runner:
         seed_all(f"{self.seed} {what} {number}")
         if isinstance(self._train_epoch, Epochs):
             self._train_epoch.between = lambda: self._cut(shrinker)
-        with self.spending.on(kind or what.split()[0]):
+        with self.spending.on(kind or what.split()[0]), zeros_skipped(model, optimizer):
             said = self._train_epoch(model, optimizer)
         self._epochs_done += 1
         optimizer.zero_grad(set_to_none=True)
