@@ -10,31 +10,30 @@ import torch
 from torch import Tensor, nn
 
 _KINDS = (Tensor, nn.Parameter)
-_BYTES = 4  # of a float32
 
 
-def ordinary(*tensors: Tensor) -> bool:
+def ordinary(*tensors: Tensor, dtype: torch.dtype = torch.float32) -> bool:
     """Whether the address of each means what a kernel takes it for, on whatever device.
 
-    That is so for ordinary float32 tensors with something in them, whose memory is there and whose
-    history autograd does not want to know. A subclass may keep its numbers anywhere.
+    That is so for ordinary tensors of `dtype` with something in them, whose memory is there and
+    whose history autograd does not want to know. A subclass may keep its numbers anywhere.
     """
     if torch.compiler.is_compiling():  # what looks like a tensor here is a name in a graph
         return False
     recorded = torch.is_grad_enabled()
-    return all(_is_ordinary(t) and not (recorded and t.requires_grad) for t in tensors)
+    return all(_is_ordinary(t, dtype) and not (recorded and t.requires_grad) for t in tensors)
 
 
-def plain(*tensors: Tensor) -> bool:
+def plain(*tensors: Tensor, dtype: torch.dtype = torch.float32) -> bool:
     """Whether these are `ordinary` and on the CPU, where C can go."""
-    return ordinary(*tensors) and all(t.is_cpu for t in tensors)
+    return ordinary(*tensors, dtype=dtype) and all(t.is_cpu for t in tensors)
 
 
-def _is_ordinary(t: Tensor) -> bool:
+def _is_ordinary(t: Tensor, dtype: torch.dtype) -> bool:
     return (
         type(t) in _KINDS
         and t.layout is torch.strided
-        and t.dtype is torch.float32
+        and t.dtype is dtype
         and t.numel() > 0
         and not (t.is_nested or t.is_neg() or t.is_inference())
         and _is_there(t)
@@ -47,12 +46,12 @@ def _is_there(t: Tensor) -> bool:
         room = t.untyped_storage().nbytes()
     except NotImplementedError:  # a stand-in of torch.func
         return False
-    return room >= _BYTES * (t.storage_offset() + t.numel()) and t.data_ptr() != 0
+    return room >= t.itemsize * (t.storage_offset() + t.numel()) and t.data_ptr() != 0
 
 
 def apart(*tensors: Tensor) -> bool:
     """Whether no two of these dense plain tensors share memory: C assumes that none do."""
-    spans = sorted((t.data_ptr(), t.numel() * _BYTES) for t in tensors)
+    spans = sorted((t.data_ptr(), t.numel() * t.itemsize) for t in tensors)
     return all(start + size <= after for (start, size), (after, _) in itertools.pairwise(spans))
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from tl1bench.kernels.crop import crop
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -47,20 +49,45 @@ class Augmentation:
             found[2] = torch.randint(0, 2, (count,), generator=generator)
         return found
 
+    def pick(
+        self, images: torch.Tensor, rows: torch.Tensor, drawn: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Return images of a set as `drawn`, times `scale`.
+
+        Parameters
+        ----------
+        images
+            (image, channels, height, width), bytes or floats.
+        rows
+            (n,) which of them.
+        drawn
+            (3, n) by `draw`, on the device of the set, as `rows`.
+        scale
+            What pixels are multiplied by.
+
+        Returns
+        -------
+        Tensor
+            (n, channels, height, width) float32.
+        """
+        found = crop(images, rows, drawn, self.shift, scale)
+        # Bytes are moved before they are floats: that is a quarter of the memory.
+        return self.apply(images[rows], drawn).float().mul_(scale) if found is None else found
+
     def apply(self, x: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         """Return the images as `drawn`.
 
         Parameters
         ----------
         x
-            (n, channels, height, width).
+            (n, channels, height, width), bytes or floats.
         drawn
             (3, n) on the device of `x`, by `draw`.
 
         Returns
         -------
         Tensor
-            Of the shape of `x`.
+            Of the shape and kind of `x`.
         """
         if self.shift:
             height, width = x.shape[2:]

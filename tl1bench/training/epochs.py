@@ -50,8 +50,7 @@ class Epochs:
         for turn, (rows, changes) in enumerate(parts, 1):
             if len(rows) < self.batch and turn > 1:
                 return float(total) / (turn - 1)
-            x, y = self.examples.batch(rows)
-            x = self.augmentation.apply(x, changes)
+            x, y = self.examples.changed(rows, self.augmentation, changes)
             total += _iterate(model, optimizer, x, y, self.examples.task)
             if self.between and self.every and turn % self.every == 0:
                 self.between()

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from tl1bench import tasks
+from tl1bench.training.augmentation import Augmentation
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,22 @@ class Examples:
     def batch(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return inputs as float32 and y of the given rows."""
         return self.x[rows].float().mul_(self.scale), self.y[rows]
+
+    def changed(
+        self, rows: torch.Tensor, augmentation: Augmentation, drawn: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a batch of images as an augmentation has drawn them.
+
+        Parameters
+        ----------
+        rows
+            (n,) which examples.
+        augmentation, drawn
+            What happens to them, and how much of it: (3, n) of its `draw`.
+
+        Returns
+        -------
+        x, y : Tensor
+            Inputs as float32, and what is to be learned.
+        """
+        return augmentation.pick(self.x, rows, drawn, self.scale), self.y[rows]

@@ -149,9 +149,9 @@ class _Batches:
             order = torch.randperm(len(training), generator=self._generator)
             self._order = order.to(training.y.device)  # once: a card waits at each copy
         rows = self._order[position * batch : (position + 1) * batch]
-        x, y = training.batch(rows)
-        drawn = self._augmentation.draw(len(x), self._generator)
-        return self._augmentation.apply(x, drawn.to(x.device, non_blocking=True)), y
+        drawn = self._augmentation.draw(len(rows), self._generator)
+        drawn = drawn.to(rows.device, non_blocking=True)
+        return training.changed(rows, self._augmentation, drawn)
 
 
 class _Curve:

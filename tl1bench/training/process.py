@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 
 import torch
 
 from tl1bench.errors import ConfigError
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
 
 
 def choose_device(name: str, index: int = 0) -> torch.device:
@@ -27,12 +30,27 @@ def choose_device(name: str, index: int = 0) -> torch.device:
 
 
 def prepare_process(threads: int = 1) -> None:
-    """Set torch up for training: threads, denormals flushed, TF32 where there is a GPU."""
+    """Set torch up for training: threads, denormals flushed, TF32 where there is a GPU.
+
+    Memory that the process had once it keeps, so it is no place to measure memory in.
+    """
     torch.set_num_threads(threads)
     # Shrinking towards zero makes denormals, which cost a CPU five to ten times as much.
     torch.set_flush_denormal(True)
     torch.set_float32_matmul_precision("high")
+    _keep_memory()
     _spare_dynamo()
+
+
+def _keep_memory() -> None:
+    """Tell glibc to give no block back to the system before the process ends.
+
+    By itself it returns large ones at once, and each iteration faults its activations in anew.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        any(mallopt(_MMAP_THRESHOLD, size) for size in (1 << 30, 1 << 25))  # what old ones allow
 
 
 def _spare_dynamo() -> None:
