@@ -23,7 +23,7 @@ _ROUNDS = 25
 class SparseLayer:
     """On one thread, in turns in one process; the median of the rounds."""
 
-    params = (list(LAYERS), [0.2, 0.05, 0.01])
+    params = (list(LAYERS), [0.1, 0.03, 0.01])
     param_names = ("layer", "share of the weights that is left")
     version = "1"
     unit = "ratio"

@@ -20,8 +20,8 @@ from tl1bench.kernels.memory import flat_view, plain
 
 _LANES = 16  # images that lie side by side, of which a vector holds so many at most
 _CACHED = 32  # of so many a channel of a usual map stays in the fastest cache
-# From this share of non-zero weights on, for each thread that torch may use, dense is as fast.
-_SHARE = 0.5
+# From these shares of non-zero weights on, for each thread that torch may use, dense is as fast.
+_OF_MAPS, _OF_A_PIXEL = 0.5, 0.15
 # Multiplications that dense layers do in the time that calling C takes.
 _WORTH = 1 << 20
 
@@ -100,7 +100,8 @@ class Pattern:
         )  # fmt: skip
         fits = channels == each * g.groups and mask.shape == weight.shape and min(self.pixels) > 0
         share = len(o) / max(1, mask.numel()) * torch.get_num_threads()
-        worth = n >= _LANES and n * mask.numel() * area >= _WORTH and share < _SHARE
+        worth = n >= _LANES and n * mask.numel() * area >= _WORTH
+        worth &= share < (_OF_A_PIXEL if area == 1 else _OF_MAPS)
         # Whatever does not fit is torch's to refuse.
         self.pays = fits and worth and flat_view(weight) is not None and _forward() is not None
 
@@ -204,6 +205,8 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (dy,), (x, weight) = gradients, ctx.saved_tensors
         wanted, pattern = ctx.needs_input_grad[0], ctx.pattern
+        if 0 in dy.stride():  # of a sum every number is the same one
+            dy = dy.contiguous()
         if torch.is_grad_enabled() or not plain(dy):  # a gradient of the gradient may be wanted
             dx, dweight = _dense(x, weight, dy, pattern)
         else:
