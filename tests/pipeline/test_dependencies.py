@@ -8,19 +8,21 @@ import pytest
 import yaml
 from checkouts import ALWAYS_RUN, ROOT
 
-from tl1bench import plugins
+from tl1bench import config, plugins
 from tl1bench.pipeline import provenance
 from tl1bench.pipeline.stages import sources
 
 PACKAGE = Path(plugins.__file__).parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # What reads params.yaml, finds, stores, says and fails computes nothing; values of params.yaml are
-# dependencies of their own.
+# dependencies of their own. The sources stage alone writes down what two of them make: the values,
+# defaults and all, and the digests of code.
 COMPUTES_NOTHING = frozenset(
     {"config", "errors.py", "files.py", "plugins.py", "progress.py", "pipeline/__init__.py",
      "pipeline/stages/__init__.py", "pipeline/store.py", "pipeline/processes.py",
      "pipeline/devices.py", "pipeline/provenance.py"}
 )  # fmt: skip
+WRITTEN_DOWN = frozenset({"config", "pipeline/provenance.py"})
 
 
 def place(file: Path) -> str:
@@ -35,7 +37,8 @@ def imported(stage: str) -> set[str]:
     # The sources stage reads the files that training is made of, without importing all of them.
     more = (*sources._LISTS, *sources._PATHS) if stage == "sources" else ()
     closure = provenance.closure([PACKAGE / f"pipeline/stages/{stage}.py", *more])
-    return {place(file) for file in closure} - COMPUTES_NOTHING
+    nothing = COMPUTES_NOTHING - WRITTEN_DOWN if stage == "sources" else COMPUTES_NOTHING
+    return {place(file) for file in closure} - nothing
 
 
 def declared(stage: str) -> set[str]:
@@ -56,8 +59,26 @@ def test_training_depends_on_what_the_sources_stage_wrote_alone() -> None:
     assert STAGES["start"]["deps"] == [
         "build/${profile}/sources/problems",
         "build/${profile}/sources/methods/dense.json",
+        "build/${profile}/sources/values/problems",
+        "build/${profile}/sources/values/methods/dense.json",
     ]
     assert STAGES["train"]["deps"] == ["build/${profile}/sources", "build/${profile}/start"]
+
+
+def test_a_digest_of_code_is_written_anew_when_any_file_in_it_changes() -> None:
+    chosen = config.Config.model_validate(
+        {
+            "datasets": {"digits": {}},
+            "problems": {"p": {"dataset": "digits", "network": {"name": "mlp"}}},
+            "methods": {"dense": {"penalty": "l2"}},
+        }
+    )
+    made = sources._of_method(chosen, "dense")
+    places = {place(ROOT / file) for code in ("lists", "paths") for file in made[code]}
+    assert places >= {"penalties", "training", "optimizers", "pipeline/objects.py"}
+    assert places - {"pipeline/__init__.py"} <= declared("sources")
+    # What reads, selects and measures decides no weight: values are part of a run by themselves.
+    assert not places & {"config", "results", "measuring", "metrics"}
 
 
 def test_dependencies_are_folders_but_for_the_pipelines_own_files() -> None:

@@ -81,11 +81,19 @@ def test_metrics_and_plots_can_be_shown(smoke: Path, tmp_path: Path) -> None:
     assert (tmp_path / "index.html").is_file()
 
 
-def test_a_comment_in_the_training_loop_trains_nothing(smoke: Path, tmp_path: Path) -> None:
+def test_a_comment_in_the_training_loop_and_a_new_setting_of_measuring_train_nothing(
+    smoke: Path, tmp_path: Path
+) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(smoke, tree)
     with (tree / "tl1bench/training/loop.py").open("a") as stream:
         stream.write("# a comment\n")
+    reader = tree / "tl1bench/config/settings.py"
+    text = reader.read_text()
+    reader.write_text(
+        text.replace("    processes: int", "    pause: float = 0\n    processes: int")
+    )
+    assert reader.read_text() != text
     # The stages that import the room look at what they have, and keep it.
     pieces = {p: p.stat().st_mtime_ns for p in (tree / ".work").glob("??/*/*.json")}
     assert repro(tree) == {"sources", "compact", "export"}

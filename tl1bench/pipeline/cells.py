@@ -24,7 +24,7 @@ def depends(
     code
         "paths" or "lists": which of the method's two digests of code.
     without
-        Settings of the method that tell its jobs apart.
+        Settings of the method that tell its jobs apart, or are none of theirs.
 
     Returns
     -------

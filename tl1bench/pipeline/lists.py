@@ -53,7 +53,7 @@ def jobs(config: Config, problem: str, method: str) -> list[Job]:
         λs rise; a step counts them from 1, from 0 for dense.
     """
     settings = config.methods[method].on(problem)
-    depends = cells.depends(config, problem, method, "lists", frozenset({"lam"}))
+    depends = cells.depends(config, problem, method, "lists", frozenset({"lam", "growth"}))
     budget = config.problems[problem].budget
     assert budget is not None
     # Of two problems with iterations, not epochs, the larger network takes longer.

@@ -27,27 +27,33 @@ _PATHS = (
     *(*_BOTH, _PACKAGE / "pipeline" / "path_objects.py"),
     *(_PACKAGE / "training" / name for name in ("path.py", "dense.py", "epochs.py")),
 )
-# What cannot change a trained weight: what `tracing` finds and what `datasets` read is written out
-# for each problem (but for the split, and when training refuses to cut), and networks are compacted
-# anew by a stage of their own; the rest computes nothing.
+# What cannot change a trained weight: what `config` and `datasets` read and what `tracing` finds is
+# written out (but for the split, and when training refuses to cut), networks are compacted anew by
+# a stage of their own, of `results` training takes names of files; the rest computes nothing.
 _WITHOUT_EFFECT = (
-    *("tracing", "compaction", "datasets"),
+    *("tracing", "compaction", "config", "datasets", "results"),
     *("errors.py", "files.py", "plugins.py", "progress.py"),
 )
 _WITH_EFFECT = (_PACKAGE / "datasets" / "_dataset.py", _PACKAGE / "tracing" / "agreement.py")
 
 
 def run(config: Config) -> None:
-    """Write `sources/problems/<problem>.json` and `sources/methods/<method>.json`."""
+    """Write `sources/{problems,methods}/<name>.json`, and `sources/values/…` likewise.
+
+    Values are those of params.yaml with all defaults, so that a default that changes trains anew.
+    """
     skipped = {name: _checked(config, name) for name in config.methods}
     with files.atomic_path(config.build / "sources") as draft:
         for name, problem in config.problems.items():
-            files.write_json(
-                draft / "problems" / f"{name}.json", _of_problem(config, name, problem)
-            )
+            made = _of_problem(config, name, problem)
+            files.write_json(draft / "problems" / f"{name}.json", made)
+            values = problem.model_dump(mode="json")
+            files.write_json(draft / "values" / "problems" / f"{name}.json", values)
         for name, reason in skipped.items():
             made = {**_of_method(config, name), "skipped": reason}
             files.write_json(draft / "methods" / f"{name}.json", made)
+            values = config.methods[name].model_dump(mode="json")
+            files.write_json(draft / "values" / "methods" / f"{name}.json", values)
 
 
 def _of_problem(config: Config, name: str, problem: Problem) -> dict[str, Any]:
@@ -99,12 +105,11 @@ def _of_method(config: Config, name: str) -> dict[str, Any]:
     A method that is built upon another, `of`, depends on all that the other one does.
     """
     method = config.methods[name]
-    named = method.hyper.get("of")
-    of = (
-        [config.methods[named].model_dump(mode="json"), _of_method(config, named)]
-        if (named in config.methods and named != name)
-        else []
-    )
+    named = {str(hyper.get("of", "")) for hyper in (method.hyper, *method.hyper_for.values())}
+    of = [
+        [config.methods[other].model_dump(mode="json"), _of_method(config, other)]
+        for other in sorted(named & config.methods.keys() - {name})
+    ]
     own = [plugins.source_file("optimizers", method.optimizer)]
     if method.method == PENALISED:
         own.append(plugins.source_file("penalties", method.penalty))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tl1bench.config import Config
 
 # What of a problem the dense start does not see.
-_UNSEEN = {"path", "methods", "groups", "layer_weights", "mu"}
+_UNSEEN = {"path", "methods", "groups", "layer_weights"}
 _LATER = {"growth", "epochs", "branch_below", "margin_pct", "steps", "shrink_every"}
 
 
