@@ -64,8 +64,9 @@ def test_what_is_no_folder_of_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="class 'b' has 3 images; 5 are needed"):
         read(folder)
     (folder / "a" / "00.png").write_bytes(b"\x89PNG cut")
-    with pytest.raises(DataError, match=r"a/00\.png is no readable image"):
+    with pytest.raises(DataError, match=r"a/00\.png is no readable image") as refused:
         read(folder)
+    assert "BytesIO" not in str(refused.value)
 
 
 def test_a_changed_image_is_noticed(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ PATH = {
 BUDGET = {
     "batch": 64, "epochs": 2, "debias_epochs": 1, "lr": 0.2, "debias_lr": 0.3, "momentum": 0.5,
     "warmup": 0.1, "hold": 0.6, "final_lr": 0.2, "ramp": 0.5, "shift": 1, "shrink_every": 10,
-    "curve_points": 3, "decay": {"factor": 0.5, "every": 10},
+    "flip": True, "curve_points": 3, "decay": {"factor": 0.5, "every": 10},
 }  # fmt: skip
 PROBLEM = {
     "dataset": "mnist", "network": {"name": "mlp", "options": {"hidden": [8]}}, "validation": 100,

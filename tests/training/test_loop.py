@@ -8,6 +8,7 @@ from tl1bench import models, neurons, penalties, training
 from tl1bench.config import Budget, Decay
 from tl1bench.errors import ConfigError, Tl1benchError
 from tl1bench.optimizers import ProximalSGD
+from tl1bench.training import loop
 
 BUDGET = Budget(batch=16, epochs=10, debias_epochs=5, lr=0.4, debias_lr=0.2, ramp=0.5)
 
@@ -51,6 +52,18 @@ def test_the_rate_can_fall_in_steps_over_a_number_of_iterations() -> None:
     assert schedule.lr(0) == schedule.lr(4999) == 0.05
     assert schedule.lr(5000) == schedule.lr(9999) == pytest.approx(0.045)
     assert schedule.lr(11999) == pytest.approx(0.0405)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_budget_mirrors_images_where_that_is_asked(flip: bool) -> None:
+    images = torch.rand(40, 1, 3, 5, generator=torch.Generator().manual_seed(0))
+    whole = training.Examples(images, torch.arange(40), 1.0)
+    batches = loop._Batches(whole, Budget(batch=40, epochs=1, flip=flip), 0)
+    x, numbers = batches.draw(0)
+    mirrored = [torch.equal(one, images[n].flip(-1)) for one, n in zip(x, numbers, strict=True)]
+    plain = [torch.equal(one, images[n]) for one, n in zip(x, numbers, strict=True)]
+    assert [a or b for a, b in zip(mirrored, plain, strict=True)] == [True] * 40
+    assert (any(mirrored), all(mirrored)) == (flip, False)
 
 
 def test_the_rate_warms_up_before_it_holds() -> None:

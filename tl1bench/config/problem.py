@@ -46,6 +46,7 @@ class Budget(Frozen):
     decay: Decay | None = None
     ramp: Share = 0.25
     shift: int = Field(0, ge=0, le=8, description="random shifts by up to so many pixels")
+    flip: bool = Field(False, description="every second image is mirrored, by chance")
     shrink_every: int = Field(0, ge=0, description="iterations between compactions; 0 is never")
     curve_points: int = Field(12, ge=1, description="how often validation is read for the curve")
 

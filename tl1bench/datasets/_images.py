@@ -72,13 +72,16 @@ def _listed(folder: Path) -> Iterator[tuple[Path, str]]:
 
 def _image(path: Path, folder: Path, size: int | None) -> NDArray[np.uint8]:
     """Return one image as bytes (height, width, channels), 1 or 3 of them."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
+    named = path.relative_to(folder)
     try:
         with Image.open(io.BytesIO(path.read_bytes())) as opened:
             image = opened.convert("L" if opened.mode in ("1", "L", "I;16") else "RGB")
+    except UnidentifiedImageError:  # it would name the stream, not the file
+        raise ValueError(f"{named} is no readable image (of no format that is known)") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path.relative_to(folder)} is no readable image ({error})") from None
+        raise ValueError(f"{named} is no readable image ({error})") from None
     if size is not None:
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     values = np.asarray(image, dtype=np.uint8)

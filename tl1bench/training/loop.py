@@ -75,9 +75,9 @@ def train(
     training, validation
         The examples to learn from, and those for choosing λ; the curve reads the first 1,000.
     budget
-        Batch size, epochs, learning rates, ramp, shifts, in-training compaction.
+        Batch size, epochs, learning rates, ramp, changes of images, in-training compaction.
     seed
-        Fixes the order of examples, the shifts and what dropout draws.
+        Fixes the order of examples, what is shifted and mirrored, and what dropout draws.
     tick
         Called with (iterations done, iterations in all).
     clock
@@ -134,11 +134,11 @@ def train(
 
 
 class _Batches:
-    """The training examples in an order of its own for each epoch, shifted where that is asked."""
+    """The training examples in an order of their own for each epoch, changed as the budget says."""
 
     def __init__(self, training: Examples, budget: Budget, seed: int) -> None:
         self._training, self._budget = training, budget
-        self._augmentation = Augmentation(budget.shift)
+        self._augmentation = Augmentation(budget.shift, budget.flip)
         self._generator = torch.Generator().manual_seed(seed)
         self._order = torch.empty(0, dtype=torch.long)
 
