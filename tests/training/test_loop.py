@@ -125,6 +125,14 @@ def test_compaction_while_training_returns_full_shapes() -> None:
     assert shrunk.val_error_pct < 8
 
 
+def test_what_stayed_for_a_multiple_leaves_at_the_end() -> None:
+    aligned = run(BUDGET.model_copy(update={"shrink_every": 16, "align": 8}))
+    first, second = (aligned.state[f"{n}.weight"] for n in (3, 5))
+    read = (second != 0).any(0)
+    assert 0 < int(read.sum()) < 8
+    assert not first[~read].any()
+
+
 def test_a_diverging_run_is_refused_with_the_mend() -> None:
     with pytest.raises(Tl1benchError, match="lower the learning rate"):
         run(BUDGET.model_copy(update={"lr": 1e8, "ramp": 0.0}), lam=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from functools import cache
 from pathlib import Path
@@ -9,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
-from walking import digits, evaluate, network, walk
+from walking import digits, evaluate, killed_at, network, walk
 
 from tl1bench import methods, penalties
+from tl1bench.compaction import compact
 from tl1bench.errors import ConfigError
 from tl1bench.training import error_pct
 from tl1bench.training.epochs import Epochs
+from tl1bench.training.path import nonzero
 from tl1bench.training.points import Points
 
 
@@ -120,6 +124,56 @@ def test_a_killed_path_goes_on_bit_for_bit(
     assert nothing.ended == whole(method).ended
 
 
+def test_widths_are_multiples_while_training_and_costs_those_of_the_exact_network() -> None:
+    epochs, widths = Epochs(digits(0, 1000), batch=50, every=5), set()
+
+    def train(model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+        loss = epochs(model, optimizer)
+        widths.update(layer.out_features for layer in model.modules() if hasattr(layer, "bias"))
+        return loss
+
+    found = walk(integrated(), network(0, (30, 16)), train_epoch=train, align=8, branch_below=1.0)
+    # 10 classes; 30 is what the first layer had.
+    assert {10, 30, 24, 16, 8} >= widths > {10, 30, 16}
+    exact = network(0, (30, 16))
+    for point in found:
+        exact.load_state_dict(point.state)
+        small = compact(exact, digits(0, 4).x)
+        assert (point.weights, point.macs) == (small.report.weights_after, small.report.macs_after)
+        assert point.nonzero_weights == nonzero(exact)
+        assert point.error == evaluate(exact)
+    live = [(point.state["3.weight"] != 0).any(0).sum() % 8 for point in found]
+    assert any(live)
+
+
+def test_a_killed_path_of_multiples_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    def thinned(**more: object) -> Points:
+        method = methods.load("random", unit="neuron", first=0.4, ratio=2.5)
+        quick = dict.fromkeys(("dense_epochs", "epochs", "branch_epochs"), 1)
+        return walk(method, align=8, branch_below=1.0, **quick, **more)
+
+    with pytest.raises(KeyboardInterrupt):
+        thinned(folder=tmp_path, evaluate=killed_at(4))
+    (step,) = tmp_path.glob("step-*")
+    state = load_file(step / "state.safetensors")
+    # Which of those that nothing reads are left only the file knows, after two cuts.
+    assert len(state["kept:0:1.weight"]) == 8 > (state["model:3.weight"] != 0).any(0).sum()
+    assert same(thinned(folder=tmp_path), thinned())
+
+
+def test_a_folder_from_before_a_setting_is_gone_on_with(tmp_path: Path) -> None:
+    options = {"steps": 2, "branch_below": 1.0, "dense_epochs": 1, "branch_epochs": 1, "epochs": 1}
+    with pytest.raises(KeyboardInterrupt):
+        walk(integrated(), folder=tmp_path, evaluate=killed_at(3), **options)
+    (file,) = tmp_path.glob("step-*/progress.json")
+    content = json.loads(file.read_text())
+    del content["described"]["plan"]["align"]
+    file.write_text(json.dumps(content))
+    assert len(walk(integrated(), folder=tmp_path, **options)) == 2
+    with pytest.raises(ConfigError, match="holds a path of another network, method or plan"):
+        walk(integrated(), folder=tmp_path, align=2, **options)
+
+
 def test_another_paths_folder_is_refused(tmp_path: Path) -> None:
     walk(integrated(), folder=tmp_path, steps=1)
     with pytest.raises(ConfigError, match="holds a path of another network, method or plan"):
@@ -200,7 +254,7 @@ def test_a_loop_that_takes_no_step_is_told() -> None:
 @pytest.mark.parametrize(
     ("option", "value"),
     [("lr", 0.0), ("growth", 1.0), ("epochs", 0), ("branch_below", 0.0), ("steps", 0),
-     ("margin", -1.0), ("branch_epochs", 0), ("dense_epochs", -1)],
+     ("margin", -1.0), ("branch_epochs", 0), ("dense_epochs", -1), ("align", 0)],
 )  # fmt: skip
 def test_settings_out_of_range_are_told_by_name(option: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"^{option} is {value!r}; give "):

@@ -135,6 +135,42 @@ def test_a_family_never_leaves_entirely(trained):
     torch.testing.assert_close(evaluate(network), before)
 
 
+@pytest.mark.parametrize(
+    ("align", "columns", "features"),
+    # One column of e is alive, three, five: the multiple above, and never more than there were.
+    [(1, 1, 1), (2, 1, 2), (4, 1, 4), (4, 3, 4), (4, 5, 8), (3, 5, 6), (3, 7, 8), (16, 5, 8)],
+)
+def test_the_fewest_dead_units_stay_that_make_a_multiple(trained, align, columns, features):
+    network, optimizer = trained
+    with torch.no_grad():
+        network.e.weight.zero_()
+        network.e.weight[:, -columns:] = 1
+    before, rows = evaluate(network), network.d.weight.detach().clone()
+    found = shrink(network, optimizer, neurons.units(network, X), X, align=align)
+    assert network.d.out_features == network.e.in_features == features
+    # The first of the dead, then all that live, as they were to the bit.
+    kept = [*range(features - columns), *range(8 - columns, 8)]
+    width = network.d.in_features
+    taken = found.kept.get(("d.weight", 1), torch.arange(45))
+    assert torch.equal(network.d.weight, rows[kept][:, taken])
+    assert width == len(taken)
+    torch.testing.assert_close(evaluate(network), before)
+
+
+def test_what_stayed_for_a_multiple_leaves_with_the_next_that_die(trained):
+    network, optimizer = trained
+    first = shrink(network, optimizer, neurons.units(network, X), X, align=4)
+    widths = network.a.out_channels, network.c.out_channels, network.d.out_features
+    assert widths == (4, 4, 8)  # 4 of 6 live, 4 of 5, 6 of 8
+    with torch.no_grad():
+        network.e.weight[:, [1, 2]] = 0
+    before = evaluate(network)
+    second = shrink(network, optimizer, first.units, X, first, align=4)
+    assert network.d.out_features == 4
+    assert second.kept["d.weight", 0].tolist() == [3, 4, 5, 6]
+    torch.testing.assert_close(evaluate(network), before)
+
+
 def test_inputs_stay_even_when_nobody_reads_them():
     network = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.ReLU(), nn.Linear(4, 2))
     with torch.no_grad():

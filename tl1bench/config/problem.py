@@ -48,6 +48,7 @@ class Budget(Frozen):
     shift: int = Field(0, ge=0, le=8, description="random shifts by up to so many pixels")
     flip: bool = Field(False, description="every second image is mirrored, by chance")
     shrink_every: int = Field(0, ge=0, description="iterations between compactions; 0 is never")
+    align: int = Field(1, ge=1, description="in training widths are cut to multiples")
     curve_points: int = Field(12, ge=1, description="how often validation is read for the curve")
 
     @model_validator(mode="after")
@@ -69,7 +70,8 @@ class Path(Frozen):
     the weights is left a branch follows each step: zeros frozen, no penalty, `branch_epochs` with a
     rate from `lr` linearly to 0. The path ends when a branch's validation error exceeds dense by
     more than `margin_pct` points. `batch` auto makes an epoch some two hundred iterations long,
-    with batches from 8 to 128.
+    with batches from 8 to 128. While it trains, a network keeps dead units that make its widths
+    multiples of `align`.
     """
 
     batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 128
@@ -85,6 +87,7 @@ class Path(Frozen):
     shift: int = Field(0, ge=0, le=8, description="random shifts by up to so many pixels")
     flip: bool = Field(False, description="every second image is mirrored, by chance")
     shrink_every: int = Field(0, ge=0, description="iterations between compactions; 0: an epoch")
+    align: int = Field(1, ge=1, description="in training widths are cut to multiples")
 
 
 # For a table or some thousand images that nobody has tuned anything for.

@@ -33,6 +33,7 @@ def path(
     dense_epochs: int = 1,
     margin: float = 1.0,
     steps: int = 30,
+    align: int = 1,
     groups: str | Sequence[str] = "outgoing",
     seed: int = 0,
     folder: str | Path | None = None,
@@ -55,7 +56,7 @@ def path(
         Called with a network in eval mode; returns a finite number of which less is better.
     example_inputs
         Inputs with a batch of at least 2 samples in their first dimension.
-    lr, growth, epochs, branch_epochs, branch_below, dense_epochs, margin, steps
+    lr, growth, epochs, branch_epochs, branch_below, dense_epochs, margin, steps, align
         See `tl1bench.training.plan.Plan`.
     groups
         Side from which neurons are seen, see `ProximalOptimizer`.
@@ -81,6 +82,7 @@ def path(
     plan = Plan(
         lr=lr, growth=growth, epochs=epochs, branch_epochs=branch_epochs,
         branch_below=branch_below, dense_epochs=dense_epochs, margin=margin, steps=steps,
+        align=align,
     )  # fmt: skip
     inputs = as_tuple(example_inputs)
     with progress.steps("path") as move:

@@ -105,6 +105,7 @@ def plan(problem: Problem, lams: int = 0) -> Plan:
         dense_epochs=path.dense_epochs,
         margin=path.margin_pct,
         steps=min(path.steps, lams) if lams else path.steps,
+        align=path.align,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -17,8 +18,10 @@ from tl1bench import files
 from tl1bench.compaction import archive
 from tl1bench.errors import ConfigError
 from tl1bench.optimizers import ProximalOptimizer
+from tl1bench.training.plan import Plan
 from tl1bench.training.points import Point
 from tl1bench.training.shrinker import Shrinker
+from tl1bench.training.slicing import Axis
 
 _NUMBERS = (
     *("step", "level", "error", "nonzero_weights", "weights", "macs", "architecture"),
@@ -43,6 +46,17 @@ class Progress:
     method: dict[str, float] = field(default_factory=dict)
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> dict[Axis, Tensor]:
+        """The original positions that were left of every sliced axis (tensor, dim)."""
+        found = {}
+        for key, index in self.tensors.items():
+            kind, _, rest = key.partition(":")
+            if kind == "kept":
+                dim, _, name = rest.partition(":")
+                found[name, int(dim)] = index
+        return found
+
 
 class Checkpoint:
     """The folder of one path: a folder for each finished step, whole or not at all.
@@ -65,7 +79,10 @@ class Checkpoint:
         if not steps:
             return None
         content = files.read_json(steps[-1] / "progress.json")
-        if content["described"] != self._described:
+        described = content["described"]
+        # A setting that is younger than the folder was as it is when it is not given.
+        described["plan"] = {**dataclasses.asdict(Plan()), **described["plan"]}
+        if described != self._described:
             raise ConfigError(
                 f"{self._folder} holds a path of another network, method or plan: "
                 "give another folder, or delete this one."
@@ -181,6 +198,7 @@ def _tensors(
     for entry, values in entries.items():
         for name, value in shrinker.full(values).items():
             found[f"optimizer:{entry}:{name}"] = value
+    found |= {f"kept:{dim}:{name}": index for (name, dim), index in shrinker.kept.items()}
     return {name: t.detach().contiguous().clone() for name, t in found.items()}
 
 

@@ -99,7 +99,7 @@ def train(
     if example.dim() == 4:
         model.to(memory_format=torch.channels_last)
     optimizer = make_optimizer(model, anatomy)
-    shrinker = Shrinker(model, optimizer, example, anatomy.units)
+    shrinker = Shrinker(model, optimizer, example, anatomy.units, budget.align)
     names = neurons.weight_layers(model)
     weights_dense = sum(model.get_parameter(n).numel() for n in names)
     curve = _Curve(model, optimizer, schedule, validation.first(_GLANCE), clock)
@@ -120,7 +120,7 @@ def train(
             tick(t + 1, schedule.total)
             curve.go_on()
     # Units that feed nothing keep weights that no longer matter: they go, for every method alike.
-    shrinker.shrink()
+    shrinker.finish()
     state = shrinker.full_state()
     return Trained(
         state={name: value.cpu() for name, value in state.items()},

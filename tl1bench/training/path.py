@@ -103,11 +103,13 @@ class Walk:
         found = self._kept.read() if self._kept else None
         progress = found or self._started()
         optimizer = self._method.begin(self._begin(progress))
-        shrinker = Shrinker(self._model, optimizer, self._inputs[0], self._anatomy.units)
+        shrinker = Shrinker(
+            self._model, optimizer, self._inputs[0], self._anatomy.units, self._plan.align
+        )
         if found is not None:
             checkpoint.resume(found, self._model, optimizer)
             self._method.resume(found.method)
-            shrinker.shrink()
+            shrinker.resume(found.kept)
         elif self._kept:
             self._keep(progress, optimizer, shrinker)
         while not progress.ended:
@@ -180,8 +182,9 @@ class Walk:
         plan, before = self._plan, self._spent()
         model = copy.deepcopy(self._model)
         optimizer = plain_optimizer(model, plan.lr)
-        cutting = Shrinker(model, optimizer, self._inputs[0], shrinker.units)
+        cutting = Shrinker(model, optimizer, self._inputs[0], shrinker.units, plan.align)
         if self._method.anew:
+            cutting.finish()  # fresh weights would bring what is dead to life
             if shrinker.refused:
                 raise CompactionError(f"no smaller network can be drawn: {shrinker.refused}.")
             anew.train(self._runner, model, optimizer, step=progress.step, plan=plan)
@@ -191,6 +194,7 @@ class Walk:
             model, optimizer, what=f"branch {progress.step}", iterations=progress.iterations,
             epochs=plan.branch_epochs, shrinker=cutting,
         )  # fmt: skip
+        cutting.finish()
         seconds = progress.seconds + self._spent() - before
         error = self._runner.judged(model)
         with self._spending.on("proof"):

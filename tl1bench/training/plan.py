@@ -32,6 +32,8 @@ class Plan:
         The path ends when a branch's error exceeds the dense one's by more, in units of `evaluate`.
     steps
         At most so many steps.
+    align
+        In training, units that feed nothing stay while there are no multiple of this; ≥ 1.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Plan:
     dense_epochs: int = 1
     margin: float = 1.0
     steps: int = 30
+    align: int = 1
 
     def __post_init__(self) -> None:
         wanted = {
@@ -60,6 +63,7 @@ class Plan:
             "dense_epochs": (self.dense_epochs >= 0, "0 or more"),
             "margin": (self.margin >= 0, "a number ≥ 0"),
             "steps": (self.steps >= 1, "1 or more"),
+            "align": (self.align >= 1, "1 or more"),
         }
         for name, (holds, what) in wanted.items():
             if not holds:

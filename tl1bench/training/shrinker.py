@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from tl1bench import neurons
 from tl1bench.optimizers import ProximalOptimizer
-from tl1bench.training import shrinking
+from tl1bench.training import dead, shrinking
+from tl1bench.training.slicing import Axis
 
 
 class Shrinker:
@@ -25,6 +26,8 @@ class Shrinker:
         Inputs on which cutting must change nothing.
     units
         Its units.
+    align
+        Families keep multiples of so many units, or all that they had.
     """
 
     def __init__(
@@ -33,9 +36,10 @@ class Shrinker:
         optimizer: ProximalOptimizer,
         example: Tensor,
         units: tuple[neurons.Units, ...],
+        align: int = 1,
     ) -> None:
         self._model, self._optimizer, self._example = model, optimizer, example
-        self.units = units
+        self.units, self._align = units, align
         self._done: shrinking.Shrunk | None = None
 
     @property
@@ -43,11 +47,35 @@ class Shrinker:
         """Why the network stays whole, or nothing."""
         return self._done.refused if self._done else ""
 
+    @property
+    def kept(self) -> Mapping[Axis, Tensor]:
+        """The original positions that are left of every sliced axis (tensor, dim)."""
+        return self._done.kept if self._done else {}
+
     def shrink(self) -> None:
         """Cut out the units that feed nothing; a network with literal sizes stays whole."""
-        if self.refused:
-            return
-        done = shrinking.shrink(self._model, self._optimizer, self.units, self._example, self._done)
+        self._shrink(self._align)
+
+    def finish(self) -> None:
+        """Cut out those that stayed for the sake of a multiple, too."""
+        self._shrink(1)
+
+    def resume(self, kept: Mapping[Axis, Tensor]) -> None:
+        """Cut a network of full size down to what an earlier one had `kept`."""
+        gone = dead.absent(self.units, kept)
+        self._take(
+            shrinking.cut(self._model, self._optimizer, self.units, gone, self._example, self._done)
+        )
+
+    def _shrink(self, align: int) -> None:
+        if not self.refused:
+            self._take(
+                shrinking.shrink(
+                    self._model, self._optimizer, self.units, self._example, self._done, align
+                )
+            )
+
+    def _take(self, done: shrinking.Shrunk) -> None:
         self._done, self.units = done, done.units
         if done.removed:
             parameters = dict(self._model.named_parameters())

@@ -6,7 +6,8 @@ same up to the order of summation while zeros are frozen (debiasing), and with p
 weights throughout. A penalty of groups has one more effect: weights *into* a dead unit get no
 gradient and merely fade, but as long as they are there they lengthen the groups of the units they
 come from; cut out, they no longer do, and those units die somewhat earlier. s_g stays √|g| of the
-original layer. The penalty's value loses what such weights added to it.
+original layer. The penalty's value loses what such weights added to it. Dead units that stay, so
+that a width is a multiple, go on as without cutting.
 
 Source: the exact criterion of `tl1bench.compaction`, restricted to what keeps every parameter the
 same object, so that an optimiser goes on without noticing.
@@ -25,6 +26,7 @@ from tl1bench.neurons import Groups, TensorSlice, Units, make_groups
 from tl1bench.tracing import agreement
 from tl1bench.tracing.arguments import as_tuple
 from tl1bench.tracing.capture import evaluating
+from tl1bench.training import dead
 from tl1bench.training.slicing import Axis, Backup, correct_sizes, slice_tensors
 
 
@@ -78,6 +80,7 @@ def shrink(
     units: Sequence[Units],
     example_inputs: Tensor | tuple[Tensor, ...],
     previous: Shrunk | None = None,
+    align: int = 1,
 ) -> Shrunk:
     """Remove in place every removable unit that nothing reads: all its outgoing weights are 0.
 
@@ -100,21 +103,48 @@ def shrink(
         everything is put back and the result's `refused` says so.
     previous
         The result of the last call, with which `expand` leads back to the original shapes.
+    align
+        A family keeps a multiple of so many units, or all that it had: dead ones stay as they are.
 
     Returns
     -------
     Shrunk
         What was done.
     """
-    inputs = as_tuple(example_inputs)
-    tensors: dict[str, Tensor] = dict([*model.named_parameters(), *model.named_buffers()])
-    dead = _dead(units, tensors)
-    removed = sum(int(d.sum()) for d in dead)
+    gone = dead.leaving(units, _tensors(model), align)
+    return cut(model, optimizer, units, gone, example_inputs, previous)
+
+
+@torch.no_grad()
+def cut(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    units: Sequence[Units],
+    gone: Sequence[Tensor],
+    example_inputs: Tensor | tuple[Tensor, ...],
+    previous: Shrunk | None = None,
+) -> Shrunk:
+    """Remove in place the units that `gone` marks, which nothing reads; as `shrink` does.
+
+    Parameters
+    ----------
+    model, optimizer, units, example_inputs, previous
+        As for `shrink`.
+    gone
+        (count,) of booleans for each family.
+
+    Returns
+    -------
+    Shrunk
+        What was done.
+    """
+    inputs, tensors = as_tuple(example_inputs), _tensors(model)
+    removed = sum(int(d.sum()) for d in gone)
     old_kept = dict(previous.kept) if previous else {}
     old_shapes = dict(previous.shapes) if previous else {}
     if not removed:
         return Shrunk(tuple(units), 0, old_kept, old_shapes, "", {})
-    step = _survivors(units, dead, tensors)
+    step = _survivors(units, gone, tensors)
     backup = Backup(model, optimizer)
     before = _outputs(model, inputs)
     shapes = {name: tensors[name].shape for name, _ in step}
@@ -134,7 +164,7 @@ def shrink(
     for axis, index in step.items():
         kept[axis] = kept[axis][index] if axis in kept else index
     return Shrunk(
-        units=tuple(_renew_units(u, d, step) for u, d in zip(units, dead, strict=True)),
+        units=tuple(_renew_units(u, d, step) for u, d in zip(units, gone, strict=True)),
         removed=removed,
         kept=kept,
         shapes={**shapes, **old_shapes},
@@ -143,47 +173,16 @@ def shrink(
     )
 
 
-def _dead(units: Sequence[Units], tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """Mark units all of whose outgoing weights are zero, once the dead rows are gone."""
-    marks = {
-        piece.tensor: tensors[piece.tensor].detach() != 0 for u in units for piece in u.consumed
-    }
-    dead = [torch.zeros(u.count, dtype=torch.bool) for u in units]
-    changed = True
-    while changed:
-        changed = False
-        for family, known in zip(units, dead, strict=True):
-            made = {(piece.tensor, piece.dim) for piece in family.produced}
-            # A depthwise filter is inside the unit: it reads the unit only to make it.
-            readers = [s for s in family.consumed if (s.tensor, s.dim) not in made]
-            if not family.removable or not readers:
-                continue
-            unread = torch.ones(family.count, dtype=torch.bool)
-            for piece in readers:
-                rows = marks[piece.tensor].movedim(piece.dim, 0)
-                rows = rows.reshape(rows.shape[0], -1).any(dim=1).cpu()
-                unread &= ~rows[piece.index].any(dim=1)
-            if unread.all():
-                unread[0] = False
-            new = unread & ~known
-            if new.any():
-                changed = True
-                known |= new
-                for piece in family.produced:
-                    if piece.tensor in marks:
-                        index = piece.index[known].reshape(-1)
-                        marks[piece.tensor].index_fill_(
-                            piece.dim, index.to(marks[piece.tensor].device), False
-                        )
-    return dead
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return dict([*model.named_parameters(), *model.named_buffers()])
 
 
 def _survivors(
-    units: Sequence[Units], dead: Sequence[Tensor], tensors: Mapping[str, Tensor]
+    units: Sequence[Units], gone: Sequence[Tensor], tensors: Mapping[str, Tensor]
 ) -> dict[Axis, Tensor]:
     """For every axis that loses something the positions that are left."""
     left: dict[Axis, Tensor] = {}
-    for family, known in zip(units, dead, strict=True):
+    for family, known in zip(units, gone, strict=True):
         if not known.any():
             continue
         for piece in (*family.produced, *family.consumed):
@@ -224,8 +223,8 @@ def _renew_flat(piece: TensorSlice, shapes: Mapping[str, torch.Size]) -> TensorS
     return TensorSlice(piece.tensor, piece.dim, torch.arange(count)[:, None], flat=True)
 
 
-def _renew_units(family: Units, dead: Tensor, step: Mapping[Axis, Tensor]) -> Units:
-    alive = ~dead
+def _renew_units(family: Units, gone: Tensor, step: Mapping[Axis, Tensor]) -> Units:
+    alive = ~gone
     return Units(
         count=int(alive.sum()),
         produced=tuple(_renew(s, step, alive) for s in family.produced),

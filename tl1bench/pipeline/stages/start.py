@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # What of a problem the dense start does not see.
 _UNSEEN = {"path", "methods", "groups", "layer_weights"}
-_LATER = {"growth", "epochs", "branch_below", "margin_pct", "steps", "shrink_every"}
+_LATER = {"growth", "epochs", "branch_below", "margin_pct", "steps", "shrink_every", "align"}
 
 
 @dataclass(frozen=True)
