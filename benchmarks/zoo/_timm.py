@@ -32,5 +32,6 @@ def build(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
     network = timm.create_model(name, pretrained=False, num_classes=10)
     config = network.pretrained_cfg
     fixed = config.get("fixed_input_size") or not hasattr(network, "global_pool")
-    size = config["input_size"][-1] if fixed or name[-3:].isdigit() else 96
+    least = config.get("min_input_size", (3, 96, 96))[-1]
+    size = config["input_size"][-1] if fixed or name[-3:].isdigit() else max(96, least)
     return network, (torch.randn(2, 3, size, size),)

@@ -269,6 +269,28 @@ def test_half_precision_has_a_tolerance_of_its_own(lenet, tmp_path):
     assert not (tmp_path / "other.onnx").exists()
 
 
+class MaskedAttention(nn.Module):
+    """Two heads, scores with learnt numbers added that depend on the input."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(3)])
+        self.bias = nn.Parameter(torch.randn(1, 2, 5, 5))
+
+    def forward(self, x):
+        q, k, v = (layer(x).view(x.shape[0], -1, 2, 4).transpose(1, 2) for layer in self.layers)
+        y = F.scaled_dot_product_attention(q, k, v, self.bias + x.mean())
+        return y.transpose(1, 2).reshape(x.shape)
+
+
+def test_attention_with_a_learnt_mask_is_exported(tmp_path):
+    torch.manual_seed(0)
+    network, x = MaskedAttention(), torch.randn(2, 5, 8)
+    export_onnx(network, x, tmp_path / "net.onnx")
+    found = run(tmp_path / "net.onnx", x)
+    np.testing.assert_allclose(found, network(x).detach().numpy(), atol=1e-5)
+
+
 def test_what_cannot_be_exported_is_refused_in_one_sentence(tmp_path):
     class Sizes(nn.Module):
         def forward(self, x):

@@ -7,6 +7,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import onnx
 import torch
@@ -43,13 +44,15 @@ def by_torch(
     """
     try:
         check_tensors(model.state_dict())
-        with evaluating(model), _quiet():
+        # With gradients the exporter counts on strides of a kernel that it then does not take.
+        with evaluating(model), _quiet(), torch.no_grad():
             program = torch.onnx.export(
                 model, inputs.args, None, dynamo=True, verbose=False, opset_version=OPSET,
                 kwargs=dict(inputs.kwargs), dynamic_shapes=inputs.shapes(model),
                 input_names=sources, output_names=targets, optimize=False,
             )  # fmt: skip
             assert program is not None
+            _name_apart(program.model.graph)
             plain: onnx.ModelProto = program.model_proto
             program.optimize()
     except CompactionError as error:
@@ -66,6 +69,16 @@ def by_torch(
             if size.dim_param == symbol:
                 size.dim_param = "batch"
     return proto
+
+
+def _name_apart(graph: Any) -> None:
+    """Give a tensor that is called as a value is another name (in place)."""
+    values = {value.name for node in graph.all_nodes() for value in node.outputs}
+    for name in values & set(graph.initializers):
+        free = f"{name}_tensor"
+        while free in values or free in graph.initializers:
+            free += "_"
+        graph.initializers[name].name = free
 
 
 def _numbers(proto: onnx.ModelProto) -> int:

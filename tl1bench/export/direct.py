@@ -49,7 +49,7 @@ def _written(
     outputs = [o for o in traced.outputs if o is not None]
     if any(not isinstance(o, fx.Node) or o in traced.static for o in outputs):
         raise Unsupported
-    writer = Writer(traced)
+    writer = Writer(traced, [*input_names, *output_names])
     writer.names.update(zip(traced.inputs, input_names, strict=True))
     for node in traced.written_calls:
         if isinstance(node.meta.get("val"), torch.SymInt) or op_name(node) in SPLITS:

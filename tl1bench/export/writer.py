@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import onnx
@@ -27,11 +27,21 @@ class Unsupported(Exception):
 class Writer:
     """State of one graph under construction; the operations call it for names and nodes."""
 
-    def __init__(self, traced: Traced) -> None:
+    def __init__(self, traced: Traced, names: Iterable[str] = ()) -> None:
+        """Begin a graph.
+
+        Parameters
+        ----------
+        traced
+            The network.
+        names
+            Of inputs and outputs: no tensor gets one of them.
+        """
         self.traced = traced
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.names: dict[fx.Node, str] = {}
+        self._taken = {*names, *(node.name for node in traced.graph.nodes)}
 
     def close(self, input_names: Sequence[str], output_names: Sequence[str]) -> onnx.ModelProto:
         """Name the outputs and return the model."""
@@ -79,10 +89,13 @@ class Writer:
         if value.dtype not in _TYPES:
             raise Unsupported
         tensor = numpy_helper.from_array(value.detach().cpu().contiguous().numpy(), name)
-        while name in self.initializers:
-            if self.initializers[name].raw_data == tensor.raw_data and list(
-                self.initializers[name].dims
-            ) == list(tensor.dims):
+        while name in self.initializers or name in self._taken:
+            known = self.initializers.get(name)
+            if (
+                known is not None
+                and known.raw_data == tensor.raw_data
+                and list(known.dims) == list(tensor.dims)
+            ):
                 return name
             name += "_"
             tensor.name = name
