@@ -86,8 +86,8 @@ def test_settings_are_listed_without_their_markup(capsys: pytest.CaptureFixture[
     raw["problems"] = {"p": {**raw["problems"]["digits-mlp"]}}
     raw["problems"]["p"]["network"] = {"name": "mlp", "options": options}
     for method in raw["methods"].values():
-        method.pop("lam_for", None)
-        method.pop("hyper_for", None)
+        for key in ("lam_for", "growth_for", "hyper_for"):
+            method.pop(key, None)
     _listing.show(config.Config.model_validate(raw), {})
     told = capsys.readouterr().out
     assert "\x1b[2J" not in told
