@@ -147,10 +147,10 @@ def test_widths_are_multiples_while_training_and_costs_those_of_the_exact_networ
 
 
 def test_a_killed_path_of_multiples_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    def thinned(**more: object) -> Points:
+    def thinned(align: int = 8, **more: object) -> Points:
         method = methods.load("random", unit="neuron", first=0.4, ratio=2.5)
         quick = dict.fromkeys(("dense_epochs", "epochs", "branch_epochs"), 1)
-        return walk(method, align=8, branch_below=1.0, **quick, **more)
+        return walk(method, align=align, branch_below=1.0, **quick, **more)
 
     with pytest.raises(KeyboardInterrupt):
         thinned(folder=tmp_path, evaluate=killed_at(4))
@@ -158,7 +158,9 @@ def test_a_killed_path_of_multiples_goes_on_bit_for_bit(tmp_path: Path) -> None:
     state = load_file(step / "state.safetensors")
     # Which of those that nothing reads are left only the file knows, after two cuts.
     assert len(state["kept:0:1.weight"]) == 8 > (state["model:3.weight"] != 0).any(0).sum()
-    assert same(thinned(folder=tmp_path), thinned())
+    resumed = thinned(folder=tmp_path)
+    assert same(resumed, thinned())
+    assert [p.architecture for p in resumed] == [p.architecture for p in thinned(align=1)]
 
 
 def test_a_folder_from_before_a_setting_is_gone_on_with(tmp_path: Path) -> None:

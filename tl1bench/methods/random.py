@@ -7,6 +7,7 @@ import torch
 from tl1bench import neurons
 from tl1bench.errors import ConfigError
 from tl1bench.methods._shares import Shares
+from tl1bench.training.dead import dead
 
 
 class Random(Shares):
@@ -66,12 +67,15 @@ class Random(Shares):
         model = self._start.model
         found = neurons.units(model, self._start.example_inputs)
         tensors = dict(model.named_parameters())
-        for place, family in enumerate(found):
+        unread = dead(found, {**tensors, **dict(model.named_buffers())})
+        for place, (family, gone) in enumerate(zip(found, unread, strict=True)):
             if not family.removable:
                 continue
-            order = torch.randperm(family.count, generator=self._generator(place))
-            gone = order[max(1, round(stay * family.count)) :]
+            alive = (~gone).nonzero().reshape(-1)
+            order = alive[torch.randperm(len(alive), generator=self._generator(place))]
+            leaving = order[max(1, round(stay * len(alive))) :]
             for piece in family.consumed:
-                if piece.tensor in tensors:
-                    index = piece.index[gone].reshape(-1)
-                    tensors[piece.tensor].index_fill_(piece.dim, index, 0.0)
+                weight = tensors.get(piece.tensor)
+                if weight is not None:
+                    index = piece.index[leaving].reshape(-1).to(weight.device)
+                    weight.index_fill_(piece.dim, index, 0.0)
