@@ -204,3 +204,36 @@ def test_residual_streams_are_grouped_over_their_layers() -> None:
     assert (model.inner.weight[:, 1] == 0).all()
     assert (model.last.weight[:, 1] == 0).all()
     assert (model.inner.weight[:, 2] != 0).all()
+
+
+def test_a_state_of_another_kind_of_optimizer_is_refused_and_does_no_harm() -> None:
+    model = nn.Linear(4, 3)
+    optimizer = ProximalSGD(model, penalties.load("l1"), lr=0.1)
+    before = optimizer.state_dict()
+    foreign = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9).state_dict()
+    with pytest.raises(ConfigError, match="The state has no lam_scale and so is none of"):
+        optimizer.load_state_dict(foreign)
+    assert optimizer.state_dict() == before
+    model(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_what_an_optimizer_remembers_follows_the_dtype_of_its_network(name: str) -> None:
+    def after(rounds: int) -> list[Tensor]:
+        torch.manual_seed(0)
+        model = nn.Linear(4, 3)
+        model.weight.data[0] = 0
+        optimizer = optimizers.kind(name)(model, penalties.load("none"), lr=0.1)
+        optimizer.freeze_zeros()
+        for turn in range(4):
+            if turn == rounds:
+                model.double()
+            optimizer.zero_grad()
+            model(torch.ones(2, 4).to(model.weight.dtype)).square().sum().backward()
+            optimizer.step()
+        return [p.detach() for p in model.parameters()]
+
+    for found, expected in zip(after(rounds=2), after(rounds=0), strict=True):
+        assert found.dtype is torch.float64
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -55,6 +55,15 @@ def apart(*tensors: Tensor) -> bool:
     return all(start + size <= after for (start, size), (after, _) in itertools.pairwise(spans))
 
 
+def in_step(first: Tensor, *others: Tensor) -> bool:
+    """Whether one loop over memory goes over these ordinary tensors alike.
+
+    They have one shape and layout without holes, and none lies where another does.
+    """
+    alike = all(t.shape == first.shape and t.stride() == first.stride() for t in others)
+    return alike and flat_view(first) is not None and apart(first, *others)
+
+
 def written(*tensors: Tensor) -> None:
     """Tell autograd that C wrote to these, as it knows of torch's own writing."""
     torch.autograd.graph.increment_version(tensors)

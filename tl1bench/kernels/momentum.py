@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.memory import apart, flat_view, plain, written
+from tl1bench.kernels.memory import in_step, plain, written
 
 # From this size on memory is what a step waits for, and one pass over it is worth a call of C.
 LARGE = 1 << 15
@@ -96,11 +96,7 @@ class Moves:
         bool
             False where C does not pay or cannot go, and then it is not taken.
         """
-        if p.numel() < LARGE or not plain(p, g, v):
-            return False
-        if not p.shape == g.shape == v.shape or not p.stride() == g.stride() == v.stride():
-            return False
-        if flat_view(p) is None or not apart(p, g, v) or _finish() is None:
+        if p.numel() < LARGE or not plain(p, g, v) or not in_step(p, g, v) or _finish() is None:
             return False
         self._at[p] = len(self._moves)
         self._tensors.append((p, g, v))

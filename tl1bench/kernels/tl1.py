@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.memory import apart, flat_view, number, plain, written
+from tl1bench.kernels.memory import flat_view, in_step, number, plain, written
 
 _HUGE = 1e36  # beyond it the constants leave float32
 _STEP_EACH = (*[ctypes.c_void_p] * 2, ctypes.c_long, *[ctypes.c_double] * 2)
@@ -131,9 +131,7 @@ def shrink_each_(w: Tensor, step: Tensor, amount: float, a: float) -> bool:
     bool
         False where C cannot go, and then nothing was done.
     """
-    if not plain(w, step) or w.stride() != step.stride() or w.shape != step.shape:
-        return False
-    if flat_view(w) is None or not apart(w, step):
+    if not plain(w, step) or not in_step(w, step):
         return False
     kernel = build.function("tl1.c", "tl1_diagonal", _STEP_EACH)
     if kernel is None:

@@ -146,6 +146,16 @@ class ProximalOptimizer(Regularised):
         grads = [p.grad if p.grad.layout is torch.strided else p.grad.to_dense() for p in params]
         return params, grads
 
+    def _remembered(
+        self, p: Tensor, name: str, first: Callable[[Tensor], Tensor] = torch.zeros_like
+    ) -> Tensor:
+        """Return what the state has of a parameter, in its dtype; `first` makes it."""
+        state = self.state[p]
+        found: Tensor | None = state.get(name)
+        if found is None or found.dtype is not p.dtype:
+            found = state[name] = first(p) if found is None else found.to(p.dtype)
+        return found
+
     def _regularise(
         self,
         tensors: Mapping[str, Tensor],

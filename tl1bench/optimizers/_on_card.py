@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import card
-from tl1bench.kernels.memory import apart, flat_view
+from tl1bench.kernels.memory import flat_view, in_step
 from tl1bench.kernels.momentum import Momentum
 from tl1bench.neurons.parts import rows_of
 from tl1bench.optimizers._places import FusedPlace, GroupPlace, Place, Steps, TensorPlace
@@ -43,11 +43,7 @@ class OnCard:
         """
         if not card.holds(p) or not card.takes(p, g, v):
             return False
-        if not p.shape == g.shape == v.shape:
-            return False
-        if not p.stride() == g.stride() == v.stride() or flat_view(p) is None:
-            return False
-        if not (apart(p, g, v) if rule.keep else apart(p, g)):
+        if not (in_step(p, g, v) if rule.keep else in_step(p, g)):
             return False
         self._waiting[p] = g, v, rule
         return True

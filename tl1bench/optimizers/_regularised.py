@@ -161,6 +161,23 @@ class Regularised(torch.optim.Optimizer, ABC):
         reasons = {name: why_not(p) for name, p in named.items() if name not in names}
         return {name: p for name, p in named.items() if name in names}, reasons
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises
+        ------
+        ConfigError
+            It is the state of an optimiser of another kind; nothing was taken over.
+        """
+        needed = self.defaults.keys()
+        lacking = [n for group in state_dict["param_groups"] for n in needed if n not in group]
+        if lacking:
+            raise ConfigError(
+                f"The state has no {lacking[0]} and so is none of {type(self).__name__}: load "
+                "what its own state_dict() returned, or begin without a state."
+            )
+        super().load_state_dict(state_dict)
+
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: getattr(self, name) for name in self.kept}
         return {**super().__getstate__(), **kept, "_penalise": portable(self._penalise)}

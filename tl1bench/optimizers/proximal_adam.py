@@ -119,12 +119,8 @@ class ProximalAdam(ProximalOptimizer):
         """Return both moment estimates, with the gradients taken in."""
         if group["weight_decay"]:
             grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
-        for p in params:
-            if "exp_avg" not in self.state[p]:
-                self.state[p]["exp_avg"] = torch.zeros_like(p)
-                self.state[p]["exp_avg_sq"] = torch.zeros_like(p)
-        first = [self.state[p]["exp_avg"] for p in params]
-        second = [self.state[p]["exp_avg_sq"] for p in params]
+        first = [self._remembered(p, "exp_avg") for p in params]
+        second = [self._remembered(p, "exp_avg_sq") for p in params]
         torch._foreach_lerp_(first, grads, 1 - group["momentum"])
         torch._foreach_mul_(second, group["beta2"])
         torch._foreach_addcmul_(second, grads, grads, 1 - group["beta2"])

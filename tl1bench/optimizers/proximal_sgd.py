@@ -92,7 +92,7 @@ class ProximalSGD(ProximalOptimizer):
             params, grads = self._moving(group)
             rates |= dict.fromkeys(params, lr if self.averaged else lr / (1 - m))
             rule = Momentum(m, 1 - m if self.averaged else 1.0, group["weight_decay"], lr)
-            buffers = self._buffers(params) if m else grads
+            buffers = [self._remembered(p, "momentum_buffer") for p in params] if m else grads
             now = [
                 each
                 for each in zip(params, grads, buffers, strict=True)
@@ -102,13 +102,3 @@ class ProximalSGD(ProximalOptimizer):
                 rule.step_(*columns)
         steps = {n: rates.get(p, 0.0) for n, p in self._penalised.items()}
         self._regularise(self._penalised, steps, moves, on_card)
-
-    def _buffers(self, params: list[Tensor]) -> list[Tensor]:
-        """Return the momentum buffers, zeros where there was none."""
-        found = []
-        for p in params:
-            state = self.state[p]
-            if "momentum_buffer" not in state:
-                state["momentum_buffer"] = torch.zeros_like(p)
-            found.append(state["momentum_buffer"])
-        return found

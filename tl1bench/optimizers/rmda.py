@@ -109,16 +109,13 @@ class RMDA(ProximalOptimizer):
         """Take in gradients; move parameters to where their sum leads from the start."""
         if decay:
             grads = list(torch._foreach_add(grads, params, alpha=decay))
-        self._begin(params)
-        dual = [self.state[p]["dual"] for p in params]
+        dual = [self._remembered(p, "dual") for p in params]
         torch._foreach_add_(dual, grads, alpha=stride)
         for p in params:  # shards have no such operation over lists
-            p.copy_(self.state[p]["start"])
+            self._remembered(p, "average", _copy)
+            p.copy_(self._remembered(p, "start", _copy))
         torch._foreach_add_(params, dual, alpha=-1 / beta)
 
-    def _begin(self, params: list[Tensor]) -> None:
-        for p in params:
-            state = self.state[p]
-            if "dual" not in state:
-                state["start"], state["average"] = p.detach().clone(), p.detach().clone()
-                state["dual"] = torch.zeros_like(p)
+
+def _copy(p: Tensor) -> Tensor:
+    return p.detach().clone()
