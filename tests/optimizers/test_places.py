@@ -11,7 +11,7 @@ from torch import nn
 
 from tl1bench import ProximalAdam, ProximalSGD, models, neurons, penalties
 from tl1bench.optimizers import _operations
-from tl1bench.optimizers._places import FusedPlace
+from tl1bench.optimizers._places import FusedPlace, GroupPlace
 from tl1bench.penalties.group_lasso import GroupLasso
 from tl1bench.penalties.tl1 import TransformedL1
 
@@ -141,3 +141,36 @@ def test_another_formula_loses_kernels_and_fusion_and_the_same_one_keeps_them() 
 
     assert Renamed.fuses == TransformedL1.fuses
     assert Renamed(lam=1.0).packed(0.1, 1.0) is not None
+
+
+def test_weights_may_move_to_other_memory_between_steps() -> None:
+    x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def trained(move: bool) -> list[torch.Tensor]:
+        model = models.build("mlp", (1, 8, 8), 10, seed=0)
+        penalty = penalties.load("integrated_tl1", lam=3e-3)
+        optimizer = ProximalSGD(model, penalty, lr=0.1, example_inputs=x)
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(x).square().sum().backward()
+            optimizer.step()
+            for p in model.parameters() if move else ():
+                p.data = p.data.clone()
+        return [p.detach() for p in model.parameters()]
+
+    for found, expected in zip(trained(move=True), trained(move=False), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_memory_that_stays_is_looked_at_once() -> None:
+    x = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = models.build("mlp", (1, 8, 8), 10, seed=0)
+    optimizer = ProximalSGD(model, penalties.load("group_lasso"), lr=0.1, example_inputs=x)
+    place = optimizer._operations[0][2]
+    assert isinstance(place, GroupPlace)
+    with torch.no_grad():
+        first = place.kept_rows(optimizer._penalised)
+        assert first is place.kept_rows(optimizer._penalised)
+        weight = optimizer._penalised[place.names[0]]
+        weight.data = weight.data.clone()
+        assert first is not place.kept_rows(optimizer._penalised)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.memory import apart, plain, written
+from tl1bench.kernels.memory import Rows, apart, plain, written
 from tl1bench.kernels.momentum import QUEUE, Queue
 from tl1bench.kernels.tl1 import PACKED, Packed
 
@@ -86,20 +86,28 @@ def shorten_(
     bool
         False where C cannot go, and then nothing was done.
     """
-    if not rows or not _matrix(*rows, groups=groups) or not apart(*rows):
-        return False
     kernel = build.function(_ONE, "group_lasso", _LASSO)
-    if kernel is None:
+    parts = _parts(rows, groups)
+    if kernel is None or parts is None:
         return False
-    parts = (_Part * len(rows))()
-    for part, w, constants in zip(parts, rows, then or [None] * len(rows), strict=True):
-        part.w, part.rows, part.n = w.data_ptr(), *w.shape
-        part.width = w.shape[1] // groups
+    for part, constants in zip(parts, then or [None] * len(rows), strict=True):
         part.then = None if constants is None else ctypes.pointer(constants)
-    work = torch.empty(2 * groups + max(w.shape[1] for w in rows), dtype=torch.float64)
-    kernel(parts, len(parts), groups, amount, work.data_ptr(), meanwhile)
+    work = (ctypes.c_double * (2 * groups + max(part.n for part in parts)))()
+    kernel(parts, len(parts), groups, amount, work, meanwhile)
     written(*rows)
     return True
+
+
+def _parts(rows: Sequence[Tensor], groups: int) -> ctypes.Array[_Part] | None:
+    """Return matrices as the kernel takes them; None where it cannot."""
+    kept: dict[int, ctypes.Array[_Part]] = rows.tables if isinstance(rows, Rows) else {}
+    if groups not in kept:
+        if not rows or not _matrix(*rows, groups=groups) or not apart(*rows):
+            return None
+        kept[groups] = (_Part * len(rows))(
+            *(_Part(w.data_ptr(), *w.shape, w.shape[1] // groups) for w in rows)
+        )
+    return kept[groups]
 
 
 def shorten_each_(

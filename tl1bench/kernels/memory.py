@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,32 @@ def _is_there(t: Tensor) -> bool:
     return room >= t.itemsize * (t.storage_offset() + t.numel()) and t.data_ptr() != 0
 
 
+class Rows(list[Tensor]):
+    """Matrices for kernels, and in `tables` what a kernel made of them once it had looked at them.
+
+    Who keeps them asks by `lying` whether their memory is still what they were made from.
+    """
+
+    def __init__(self, matrices: Iterable[Tensor]) -> None:
+        super().__init__(matrices)
+        self.tables: dict[int, Any] = {}
+
+
+def lying(tensors: Sequence[Tensor]) -> list[tuple[Any, ...]] | None:
+    """Return where tensors lie and how: what is equal, kernels may take as they took it before.
+
+    None where they cannot be told by their addresses, or autograd wants to know their history.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    if any(type(t) not in _KINDS for t in tensors):
+        return None
+    try:
+        return [(t.data_ptr(), t.shape, t.stride(), t.dtype) for t in tensors]
+    except RuntimeError:  # a stand-in of torch.func
+        return None
+
+
 def apart(*tensors: Tensor) -> bool:
     """Whether no two of these dense plain tensors share memory: C assumes that none do."""
     spans = sorted((t.data_ptr(), t.numel() * t.itemsize) for t in tensors)
@@ -61,7 +88,8 @@ def in_step(first: Tensor, *others: Tensor) -> bool:
     They have one shape and layout without holes, and none lies where another does.
     """
     alike = all(t.shape == first.shape and t.stride() == first.stride() for t in others)
-    return alike and flat_view(first) is not None and apart(first, *others)
+    dense = first.is_contiguous() or flat_view(first) is not None
+    return alike and dense and apart(first, *others)
 
 
 def written(*tensors: Tensor) -> None:

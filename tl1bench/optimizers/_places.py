@@ -6,15 +6,16 @@ No penalty is known by name here: each offers its own prox in place.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from tl1bench.errors import ConfigError
-from tl1bench.kernels.memory import shard, summed
+from tl1bench.kernels.memory import Rows, lying, shard, summed
 from tl1bench.kernels.momentum import Queue
 from tl1bench.kernels.tl1 import Packed
 from tl1bench.neurons import Groups
@@ -37,6 +38,7 @@ class GroupPlace:
     groups: Groups
     parts: tuple[SlicePart, ...]
     members: int
+    _kept: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, groups: Groups, tensors: Mapping[str, Tensor], members: int) -> GroupPlace:
@@ -48,7 +50,7 @@ class GroupPlace:
         parts = tuple(SlicePart.of(piece, tensors[piece.tensor]) for piece in slices)
         return cls(dataclasses.replace(groups, slices=slices), parts, members)
 
-    @property
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """The tensors in which the groups lie, one for each part."""
         return tuple(part.piece.tensor for part in self.parts)
@@ -108,7 +110,7 @@ class GroupPlace:
         meanwhile: Queue | None = None,
     ) -> bool:
         """Apply the penalty's own prox in place, and `then`; False where that cannot be."""
-        rows = self.rows(tensors)
+        rows = self.kept_rows(tensors)
         if rows is None:
             return False
         each: float | list[Tensor] = 0.0
@@ -128,15 +130,19 @@ class GroupPlace:
         count = len(self.parts[0].index)
         return penalty.prox_rows_(rows, count, each, factor, scale, then, meanwhile)
 
-    def rows(self, tensors: Mapping[str, Tensor]) -> list[Tensor] | None:
-        """Return each part as a matrix for kernels; None where one is not laid out so."""
-        found = []
-        for part, name in zip(self.parts, self.names, strict=True):
-            rows = rows_of(part, tensors[name])
-            if rows is None:
-                return None
-            found.append(rows)
+    def kept_rows(self, tensors: Mapping[str, Tensor]) -> Rows | None:
+        """Return `rows`, made anew only where the memory of a tensor is another one."""
+        at = lying([tensors[name] for name in self.names])
+        if at is None or at != self._kept.get("at"):
+            self._kept.update(at=at, rows=self.rows(tensors))
+        found: Rows | None = self._kept["rows"]
         return found
+
+    def rows(self, tensors: Mapping[str, Tensor]) -> Rows | None:
+        """Return each part as a matrix for kernels; None where one is not laid out so."""
+        each = (rows_of(p, tensors[n]) for p, n in zip(self.parts, self.names, strict=True))
+        found = [rows for rows in each if rows is not None]
+        return Rows(found) if len(found) == len(self.parts) else None
 
     def factors(self, penalty: Radial, tensors: Mapping[str, Tensor], step: float) -> Tensor:
         """Return what the prox of `penalty` with `step` multiplies each group by."""
