@@ -27,7 +27,10 @@ POINTS = 8
 
 @dataclass(frozen=True)
 class Case:
-    """A network, the settings of its paths, and the limit on path / dense of each penalty."""
+    """A network, the settings of its paths, and the limit on path / dense of each penalty.
+
+    γ is so large that a path has little more than the eight points that it must have.
+    """
 
     network: str
     options: dict[str, list[int]]
@@ -37,6 +40,8 @@ class Case:
     groups: tuple[str, ...]
     layer_weights: tuple[float, ...]
     every: int
+    branch_epochs: int
+    growth: dict[str, float]
     limits: dict[str, float]
 
 
@@ -50,6 +55,8 @@ CASES = {
         groups=("outgoing",) * 3,
         layer_weights=(1.0,) * 3,
         every=430,
+        branch_epochs=3,
+        growth={"sparse_group_lasso": 1.3, "integrated_tl1": 1.6, "tl1": 1.9},
         limits={"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.0},
     ),
     "mnist-lenet5": Case(
@@ -61,6 +68,8 @@ CASES = {
         groups=("incoming", "outgoing", "outgoing", "outgoing"),
         layer_weights=(10.0, 4.0, 1.2, 3.0),
         every=50,
+        branch_epochs=5,
+        growth={"sparse_group_lasso": 1.25, "integrated_tl1": 1.35, "tl1": 1.5},
         limits={"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.6},
     ),
 }
@@ -131,7 +140,14 @@ def walk(case: Case, name: str, training: Examples, validation: Examples) -> Poi
         train_epoch=Epochs(training, batch=128, augmentation=Augmentation(1), every=case.every),
         evaluate=lambda model: error_pct(model, validation),
         example_inputs=inputs,
-        plan=Plan(lr=case.lr, epochs=1, branch_epochs=6, branch_below=0.1, margin=1.5),
+        plan=Plan(
+            lr=case.lr,
+            growth=case.growth[name],
+            epochs=1,
+            branch_epochs=case.branch_epochs,
+            branch_below=0.1,
+            margin=1.5,
+        ),
         anatomy=neurons.Anatomy.of(model, inputs, case.groups),
         clock=time.process_time,
     ).points()
@@ -164,6 +180,10 @@ def main() -> int:
             say(f"  {name}: {len(points)} points, {total:.0f} s, {ratio:.2f} of dense "
                 f"(limit {limit:g})")  # fmt: skip
             say("    " + ", ".join(f"{k} {s:.0f} s" for k, s in {"start": start, **parts}.items()))
+            small = points.pick(within=1.0, by="nonzero_weights")
+            say(f"    dense {points.dense_error:.2f} %, smallest within a point: "
+                f"{small.nonzero_weights:,} non-zeros, {small.macs:,} MACs at {small.error:.2f} % "
+                "(validation)")  # fmt: skip
     return int(failed)
 
 
