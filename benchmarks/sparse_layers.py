@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tl1bench.kernels.sparse import Pattern, convolved
+from tl1bench.kernels.convolved import convolved
+from tl1bench.kernels.sparse import Pattern
 
 LAYERS = {
     "LeNet-300 fc1": ((128, 784), (300, 784)),
@@ -34,7 +35,8 @@ class SparseLayer:
         generator = torch.Generator().manual_seed(0)
         x, weight = (torch.randn(size, generator=generator) for size in LAYERS[layer])
         weight *= torch.rand(weight.shape, generator=generator) < share
-        pattern = Pattern(weight != 0, weight, tuple(x.shape))
+        pattern = Pattern.of(weight != 0, weight, x.shape)
+        assert pattern is not None, "there is no C compiler here"
         x.requires_grad_(), weight.requires_grad_()
         dense = functional.linear if x.dim() == 2 else functional.conv2d
         seconds: list[tuple[float, float]] = []

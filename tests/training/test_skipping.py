@@ -103,14 +103,22 @@ def test_afterwards_and_after_an_error_layers_are_as_they_were() -> None:
     assert not any("forward" in vars(m) for m in model.modules())
 
 
-def test_nothing_is_done_while_no_zeros_are_held() -> None:
-    model = network()
-    for optimizer in (
-        torch.optim.SGD(model.parameters(), lr=0.1),
-        ProximalSGD(model, penalties.load("none"), lr=0.05),
-    ):
-        with zeros_skipped(model, optimizer):
-            assert not any("forward" in vars(m) for m in model.modules())
+def test_while_no_zeros_are_held_only_narrow_convolutions_go_another_way(
+    calls: list[tuple[int, ...]],
+) -> None:
+    model, twin = network(), network()
+    for m in (model, twin):
+        m[2] = nn.Conv2d(16, 24, 3, padding=1)
+        m.insert(1, nn.Conv2d(16, 4, 3))
+        m.insert(2, nn.Conv2d(4, 16, 3, padding=2))
+    twin.load_state_dict(model.state_dict())
+    first, second = (torch.optim.SGD(m.parameters(), lr=0.01) for m in (model, twin))
+    with zeros_skipped(model, first):
+        loss = iterate(model, first)
+    assert loss == pytest.approx(iterate(twin, second), rel=1e-5)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-5)
+    assert not calls or calls == [(64, 16, 10, 10), (64, 4, 8, 8)]
 
 
 def test_a_copy_made_meanwhile_is_an_ordinary_network() -> None:

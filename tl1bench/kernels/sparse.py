@@ -1,27 +1,28 @@
-"""Convolutions and linear layers that multiply only the weights that are not zero, in C.
+"""Convolutions and linear layers that multiply only the weights that may differ from 0, in C.
 
 A linear layer is a convolution of one pixel. torch's own dense layers are the twin: they give the
-same up to the order of summation, and serve wherever C cannot go or does not pay.
+same up to the order of summation, and serve wherever C cannot go or does not pay. `convolved` has
+it with gradients.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import grad
 
 from tl1bench.kernels import build
-from tl1bench.kernels.memory import flat_view, plain
+from tl1bench.kernels.memory import flat_view
 
-_LANES = 16  # images that lie side by side, of which a vector holds so many at most
+_LANES = 16  # numbers in the longest vector
 _CACHED = 32  # of so many a channel of a usual map stays in the fastest cache
-# From these shares of non-zero weights on, for each thread that torch may use, dense is as fast.
-_OF_MAPS, _OF_A_PIXEL = 0.5, 0.15
+# From these shares of non-zero weights on, for each thread that torch may use, dense is as fast;
+# dense convolutions pay for whole vectors of channels, and have other ways for the first few.
+_OF_MAPS, _OF_A_PIXEL = 0.35, 0.15
+_FEW = 4
 # Multiplications that dense layers do in the time that calling C takes.
 _WORTH = 1 << 20
 
@@ -54,29 +55,18 @@ class Geometry:
 
 
 class Pattern:
-    """The weights of a layer that may differ from 0, for inputs of one size.
+    """The weights of a layer that may differ from 0, for inputs of one size; `of` makes it.
 
     Parameters
     ----------
-    mask
-        (out, in / groups, kernel height, kernel width), or (out, in) of a linear layer: 0 where
-        the weight is and stays 0.
-    weight
-        Of that shape; its place in memory is looked at.
-    shape
-        (n, in, height, width) of the input, or (n, in).
-    geometry
-        Of the convolution.
+    mask, weight, shape, geometry
+        As for `of`, once it is known that they fit together.
     """
 
     def __init__(
-        self,
-        mask: Tensor,
-        weight: Tensor,
-        shape: tuple[int, ...],
-        geometry: Geometry | None = None,
+        self, mask: Tensor, weight: Tensor, shape: Sequence[int], geometry: Geometry
     ) -> None:
-        self.geometry = g = geometry or Geometry()
+        self.geometry = g = geometry
         pixel = (1,) * (4 - weight.dim())
         out, each, tall, wide = *weight.shape, *pixel
         n, channels, *size = *shape, *pixel
@@ -92,18 +82,52 @@ class Pattern:
             (width - g.dilation[1] * (wide - 1) - 1) // g.stride[1] + 1,
         )  # fmt: skip
         area = self.pixels[0] * self.pixels[1]
-        handful = -(-min(n, 4 * _CACHED if area == 1 else _CACHED) // _LANES) * _LANES
+        handful = _whole(min(n, 4 * _CACHED if area == 1 else _CACHED))
         self._room = handful * (2 * channels * height * width + out * area)
         self._layer = _Layer(
             out, len(o), *(t.data_ptr() for t in self._kept),
             (ctypes.c_long * 2)(*g.padding), (ctypes.c_long * 2)(*g.stride), handful,
         )  # fmt: skip
-        fits = channels == each * g.groups and mask.shape == weight.shape and min(self.pixels) > 0
-        share = len(o) / max(1, mask.numel()) * torch.get_num_threads()
-        worth = n >= _LANES and n * mask.numel() * area >= _WORTH
-        worth &= share < (_OF_A_PIXEL if area == 1 else _OF_MAPS)
-        # Whatever does not fit is torch's to refuse.
-        self.pays = fits and worth and flat_view(weight) is not None and _forward() is not None
+
+    @classmethod
+    def of(
+        cls,
+        mask: Tensor,
+        weight: Tensor,
+        shape: Sequence[int],
+        geometry: Geometry | None = None,
+    ) -> Pattern | None:
+        """Return the pattern of a layer, or None where dense is as fast or C cannot go.
+
+        Parameters
+        ----------
+        mask
+            (out, in / groups, kernel height, kernel width), or (out, in) of a linear layer: 0 where
+            the weight is and stays 0.
+        weight
+            Of that shape; its place in memory is looked at.
+        shape
+            (n, in, height, width) of the input, or (n, in).
+        geometry
+            Of the convolution.
+
+        Returns
+        -------
+        Pattern or None
+            Whatever does not fit together has none, and is torch's to refuse.
+        """
+        g = geometry or Geometry()
+        if mask.shape != weight.shape or shape[1] != weight.shape[1] * g.groups:
+            return None
+        if flat_view(weight) is None or _forward() is None:
+            return None
+        share = torch.get_num_threads() * int(mask.count_nonzero()) / max(1, _dense(weight, g))
+        if shape[0] < _LANES or share >= (_OF_A_PIXEL if weight.dim() == 2 else _OF_MAPS):
+            return None
+        found = cls(mask, weight, shape, g)
+        area = found.pixels[0] * found.pixels[1]
+        pays = min(found.pixels) > 0 and shape[0] * _dense(weight, g) * area >= _WORTH
+        return found if pays else None
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return y = W * x + b.
@@ -165,62 +189,26 @@ class Pattern:
         return dx, dweight
 
 
+def narrow(weight: Tensor, geometry: Geometry) -> bool:
+    """Whether a convolution has so few channels that it is better not left to dense kernels."""
+    return weight.dim() > 2 and weight.numel() < _OF_MAPS * _dense(weight, geometry)
+
+
+def _dense(weight: Tensor, geometry: Geometry) -> int:
+    """Return how many weights a dense layer multiplies in fact."""
+    if weight.dim() == 2 or geometry.groups > 1:
+        return weight.numel()
+    out, each, tall, wide = weight.shape
+    return _whole(out) * (each if each < _FEW else _whole(each)) * tall * wide
+
+
+def _whole(count: int) -> int:
+    return -(-count // _LANES) * _LANES
+
+
 def _channels_last(t: Tensor) -> bool:
     # Of one channel both formats are right: which is meant stands in its stride.
     return t.dim() == 4 and t.stride(1) == 1 and t.is_contiguous(memory_format=torch.channels_last)
-
-
-def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, pattern: Pattern) -> Tensor | None:
-    """Return W x + b, or W * x + b, with its gradients; None where C cannot go.
-
-    Parameters
-    ----------
-    x, weight, bias
-        Input, weight and bias of the layer.
-    pattern
-        Which weights are multiplied.
-
-    Returns
-    -------
-    Tensor or None
-        The gradient of the weight is 0 outside the pattern.
-    """
-    tensors = (x, weight) if bias is None else (x, weight, bias)
-    if torch.is_autocast_enabled("cpu") or not plain(*(t.detach() for t in tensors)):
-        return None
-    found: Tensor = _Convolution.apply(x, weight, bias, pattern)
-    return found
-
-
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pattern: Pattern
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.pattern, ctx.biased = pattern, bias is not None
-        return pattern.forward(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (dy,), (x, weight) = gradients, ctx.saved_tensors
-        wanted, pattern = ctx.needs_input_grad[0], ctx.pattern
-        if 0 in dy.stride():  # of a sum every number is the same one
-            dy = dy.contiguous()
-        if torch.is_grad_enabled() or not plain(dy):  # a gradient of the gradient may be wanted
-            dx, dweight = _dense(x, weight, dy, pattern)
-        else:
-            dx, dweight = pattern.backward(x, weight, dy, wanted=wanted)
-        return dx, dweight, dy.sum((0, *range(2, dy.dim()))) if ctx.biased else None, None
-
-
-def _dense(x: Tensor, weight: Tensor, dy: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
-    if x.dim() == 2:
-        return dy @ weight, dy.t() @ x * pattern.mask
-    g = pattern.geometry
-    how = (g.stride, g.padding, g.dilation, g.groups)
-    dweight = grad.conv2d_weight(x, weight.shape, dy, *how)
-    return grad.conv2d_input(x.shape, weight, dy, *how), dweight * pattern.mask
 
 
 _MAPS, _LAYER = ctypes.POINTER(_Maps), ctypes.POINTER(_Layer)

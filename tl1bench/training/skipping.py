@@ -1,4 +1,8 @@
-"""Weights that are held at zero are not multiplied: a layer costs what is left of it."""
+"""Weights that are held at zero are not multiplied: a layer costs what is left of it.
+
+Nor are channels that are not there: dense kernels take sixteen at a time, and a network that is cut
+while it is trained soon has fewer.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tl1bench.kernels.sparse import Geometry, Pattern, convolved
+from tl1bench.kernels.convolved import convolved
+from tl1bench.kernels.sparse import Geometry, Pattern, narrow
 from tl1bench.optimizers import ProximalOptimizer
 
 _Layer = nn.Conv2d | nn.Linear
@@ -21,20 +26,19 @@ _KINDS = (nn.Conv2d, nn.Linear)
 def zeros_skipped(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """Let convolutions and linear layers skip the zeros that `optimizer` holds, while this lasts.
 
-    Only on the CPU in float32, and only where it pays; the results are those of dense layers up
-    to the order of summation.
+    Only on the CPU in float32, and only where it pays; convolutions of few channels go the same
+    way whether zeros are held or not. The results are those of dense layers up to the order of
+    summation.
 
     Parameters
     ----------
     model
         The network; its layers may be cut meanwhile.
     optimizer
-        What trains it; nothing is done unless it holds zeros.
+        What trains it.
     """
-    layers: list[_Layer] = []
-    if isinstance(optimizer, ProximalOptimizer) and optimizer.frozen:
-        layers = [m for m in model.modules() if isinstance(m, _Layer)]
-        layers = [m for m in layers if type(m) in _KINDS and "forward" not in vars(m)]
+    layers = [m for m in model.modules() if isinstance(m, _Layer)]
+    layers = [m for m in layers if type(m) in _KINDS and "forward" not in vars(m)]
     for layer in layers:
         layer.forward = _Skipping(layer, optimizer)  # type: ignore[assignment]
     try:
@@ -45,11 +49,11 @@ def zeros_skipped(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterato
 
 
 class _Skipping:
-    """The forward pass of a layer, as long as its zeros are held."""
+    """The forward pass of a layer, which finds out at each call what it need not do."""
 
     def __init__(self, layer: _Layer, optimizer: torch.optim.Optimizer) -> None:
         self._layer, self._optimizer = layer, optimizer
-        self._patterns: dict[tuple[Any, ...], Pattern] = {}
+        self._patterns: dict[tuple[Any, ...], Pattern | None] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle as the forward pass of an ordinary layer."""
@@ -62,17 +66,27 @@ class _Skipping:
 
     def _convolved(self, x: Tensor) -> Tensor | None:
         layer, weight = self._layer, self._layer.weight
-        mask = self._optimizer.state.get(weight, {}).get("mask")
         geometry = _geometry(layer)
-        if mask is None or geometry is None or type(x) is not Tensor or x.dim() != weight.dim():
+        if geometry is None or type(x) is not Tensor or x.dim() != weight.dim():
             return None
-        if not weight.is_cpu:  # a card would have to wait for its pattern
+        mask = self._mask(weight)
+        # A card would have to wait for its pattern.
+        if not weight.is_cpu or (mask is None and not narrow(weight, geometry)):
             return None
-        key = (*x.shape, *weight.shape, *weight.stride(), mask.data_ptr(), mask._version)
+        written = (0, 0) if mask is None else (mask.data_ptr(), mask._version)
+        key = (*x.shape, *weight.shape, *weight.stride(), *written)
         if key not in self._patterns:
-            self._patterns = {key: Pattern(mask, weight, tuple(x.shape), geometry)}
+            kept = torch.ones_like(weight) if mask is None else mask
+            self._patterns = {key: Pattern.of(kept, weight, x.shape, geometry)}
         pattern = self._patterns[key]
-        return convolved(x, weight, layer.bias, pattern) if pattern.pays else None
+        return None if pattern is None else convolved(x, weight, layer.bias, pattern)
+
+    def _mask(self, weight: Tensor) -> Tensor | None:
+        optimizer = self._optimizer
+        if not (isinstance(optimizer, ProximalOptimizer) and optimizer.frozen):
+            return None
+        found: Tensor | None = optimizer.state.get(weight, {}).get("mask")
+        return found
 
 
 def _geometry(layer: _Layer) -> Geometry | None:
