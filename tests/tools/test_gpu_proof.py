@@ -49,6 +49,7 @@ def test_every_part_runs_and_every_check_holds(dry: tuple[Path, str, dict[str, A
     assert all(name in told for name in (*optimizers.names(), *penalties.names()))
     assert all(f"prox of {name}:" in told for name in penalties.names())
     assert "a path that is killed goes on bit for bit" in told
+    assert "network and step compiled" in told
     assert f"checks: {len(checks)} of {len(checks)} hold" in said
     assert result["machine"]["card"] is None
 
@@ -74,8 +75,8 @@ def test_runs_together_stand_beside_one_after_another(
 def test_what_was_cut_is_smaller_and_widths_come_in_multiples(
     dry: tuple[Path, str, dict[str, Any]],
 ) -> None:
-    before, after, dense, *aligned = dry[2]["parts"]["cutting"]
-    assert after["weights"] < before["weights"] == dense["weights"]
+    before, multiples, exact, dense, *aligned = dry[2]["parts"]["cutting"]
+    assert exact["weights"] < multiples["weights"] < before["weights"] == dense["weights"]
     counts = [row["weights"] for row in (*aligned, dense)]
     assert counts[0] < counts[1] <= counts[2] == counts[3]
 
@@ -102,6 +103,54 @@ def test_parts_can_be_skipped_are_broken_off_and_do_not_begin_when_time_is_over(
     assert done.returncode == 1
     assert result["failed"].pop("checks") == "broken off after 2 s"
     assert set(result["failed"].values()) == {"no time was left"}
+
+
+STUCK = """
+import signal, sys, time, types
+from tools.gpu_proof import __main__ as proof
+
+def run(given):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    time.sleep(60)
+    yield {}
+
+sys.modules["tools.gpu_proof.steps"] = types.SimpleNamespace(run=run)
+proof.GRACE = 1
+sys.exit(proof.main([sys.argv[1], "--dry", "--seconds", "5.5", "--skip", "checks"]))
+"""
+
+
+def test_a_part_that_cannot_be_broken_off_ends_with_the_whole(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STUCK, str(tmp_path)], timeout=50,
+        capture_output=True, text=True, check=False, cwd=ROOT, env=ENVIRONMENT,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "proof: ended after 6" in done.stdout
+    assert "proof" in json.loads((tmp_path / "proof.json").read_text())["failed"]
+
+
+UNLAUNCHED = """
+import torch
+from tl1bench.kernels import card
+
+def broken(*arguments):
+    raise RuntimeError("Failed to find C compiler.")
+
+card.first_pass_ = broken
+cpu = torch.device("cpu")
+from tools.gpu_proof import aside, checks
+
+print(aside.probed(cpu), card.takes(torch.ones(8)), all(row["held"] for row in checks._again(cpu)))
+"""
+
+
+def test_where_triton_launches_nothing_steps_go_through_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNLAUNCHED], capture_output=True, text=True, check=False, cwd=ROOT,
+        env={**ENVIRONMENT, "TRITON_INTERPRET": "1"},
+    )  # fmt: skip
+    assert done.stdout.split(": ", 1)[1] == "RuntimeError: Failed to find C compiler. False True\n"
 
 
 def test_without_a_card_the_real_run_says_so(tmp_path: Path) -> None:

@@ -9,11 +9,15 @@ import os
 import platform
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 # The part that each has of the time; a path takes what it gets.
 PARTS = {
@@ -22,6 +26,8 @@ PARTS = {
 SECONDS, LEAST = 450, 5
 # A part that takes longer than this many times its share is broken off.
 PATIENCE = 1.5
+# What cannot be broken off, because a signal waits until C code returns, may take so much longer.
+GRACE = 10
 
 
 class _OutOfTimeError(BaseException):
@@ -37,9 +43,10 @@ def main(arguments: Sequence[str]) -> int:
 
     scale = DRY if asked.dry else REAL
     asked.folder.mkdir(parents=True, exist_ok=True)
-    _prepare(dry=asked.dry)
-    began = time.monotonic()
-    result: dict[str, Any] = {"machine": _machine(dry=asked.dry), "parts": {}, "failed": {}}
+    began, why = time.monotonic(), _prepare(scale.device)
+    failed = {"triton": why} if why else {}
+    result: dict[str, Any] = {"machine": _machine(scale.device), "parts": {}, "failed": failed}
+    _end_after(asked.seconds + GRACE, result, asked.folder)
     chosen = {part: share for part, share in PARTS.items() if part not in asked.skip}
     for part in PARTS:
         left = asked.seconds - (time.monotonic() - began)
@@ -50,10 +57,29 @@ def main(arguments: Sequence[str]) -> int:
             proof = Proof(scale, asked.data, asked.folder, seconds)
             _try(part, proof, min(left, PATIENCE * seconds), result)
         result["seconds"] = time.monotonic() - began
-        (asked.folder / "proof.json").write_text(json.dumps(result, indent=1, default=str))
+        _write(result, asked.folder)
     sys.stdout.write(_table(result))
     held = all(row["held"] for row in result["parts"].get("checks", ()))
-    return int(not held or ("checks" in chosen and "checks" in result["failed"]))
+    needed = {"triton"} | ({"checks"} & chosen.keys())
+    return int(not held or not needed.isdisjoint(result["failed"]))
+
+
+def _end_after(seconds: float, result: dict[str, Any], folder: Path) -> None:
+    def end() -> None:
+        result["failed"]["proof"] = f"ended after {seconds:.0f} s: a part could not be broken off"
+        result["seconds"] = seconds
+        _write(result, folder)
+        sys.stdout.write(_table(result))
+        sys.stdout.flush()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _write(result: dict[str, Any], folder: Path) -> None:
+    (folder / "proof.json").write_text(json.dumps(result, indent=1, default=str))
 
 
 def _try(part: str, proof: Any, seconds: float, result: dict[str, Any]) -> None:
@@ -86,17 +112,21 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _prepare(*, dry: bool) -> None:
+def _prepare(device: torch.device) -> str:
+    """Set torch up; return why Triton was put aside, or nothing."""
     import torch
+
+    from tools.gpu_proof import aside
 
     torch.set_num_threads(1)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    if not dry and not torch.cuda.is_available():
+    if device.type == "cuda" and not torch.cuda.is_available():
         raise SystemExit("there is no card here: --dry runs in tiny sizes without one.")
+    return aside.probed(device)
 
 
-def _machine(*, dry: bool) -> dict[str, Any]:
+def _machine(device: torch.device) -> dict[str, Any]:
     import torch
 
     from tl1bench.kernels import card
@@ -107,8 +137,8 @@ def _machine(*, dry: bool) -> dict[str, Any]:
         "memory_mib": there.total_memory / 2**20 if there else None,
         "python": platform.python_version(), "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        "triton": card.takes(torch.ones(1, device="cpu" if dry else "cuda")),
-        "dry": dry,
+        "triton": card.takes(torch.ones(1, device=device)),
+        "dry": device.type == "cpu",
     }  # fmt: skip
 
 

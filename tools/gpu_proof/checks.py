@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -26,7 +27,7 @@ def run(proof: Proof) -> Iterator[Row]:
     # The longest last: what is before it has been told when time is over.
     checks: list[Callable[[torch.device], Iterator[Row]]] = [
         proxes.passes, proxes.formulas, _again, _graphs, loops.resumed, loops.waits, _mixed,
-        _compaction, _optimisers,
+        _compaction, _channels_last, _optimisers, _compiled,
     ]  # fmt: skip
     for check in checks:
         try:
@@ -60,7 +61,7 @@ def _given(model: nn.Module, turn: int) -> None:
     """Give every parameter the gradient of step `turn`, the same for all devices and types."""
     draw = torch.Generator().manual_seed(turn)
     for p in model.parameters():
-        p.grad = 0.1 * torch.randn(p.shape, generator=draw).to(p)
+        p.grad = torch.empty_like(p).copy_(0.1 * torch.randn(p.shape, generator=draw))
 
 
 @contextmanager
@@ -79,35 +80,47 @@ def _watched(device: torch.device) -> Iterator[None]:
 def _optimisers(device: torch.device) -> Iterator[Row]:
     for name in optimizers.names():
         for penalty in penalties.names():
-            there, here = (
-                _network(device, torch.float32),
-                _network(torch.device("cpu"), torch.float64),
-            )
-            made = [_made(name, penalty, model) for model in (there, here)]
-            waited = ""
-            for turn in range(NETWORK_STEPS):
-                for optimizer, model in zip(made, (there, here), strict=True):
-                    if optimizer is None:
-                        continue
-                    _given(model, turn)
-                    try:
-                        with _watched(device if model is there else torch.device("cpu")):
-                            optimizer.step()
-                    except RuntimeError as error:
-                        waited = str(error)[:200]
-            if made[0] is None or made[1] is None:
-                continue
-            # Where a threshold lies between two roundings a weight may go to zero here alone.
-            far = [
-                ((p.detach().cpu().double() - q.detach()).abs() > 1e-4 * (1 + q.detach().abs()))
-                for p, q in zip(there.parameters(), here.parameters(), strict=True)
-            ]
-            share = float(torch.cat([f.flatten() for f in far]).double().mean())
-            yield most(f"{name}, {penalty}: share of weights off", share, 0.005)
-            if device.type == "cuda":
-                yield row(
-                    f"{name}, {penalty}: waits for the card", waited or "no", "no", not waited
-                )
+            yield from _compared(device, name, penalty)
+
+
+def _channels_last(device: torch.device) -> Iterator[Row]:
+    """Train as the pipeline does where images go in."""
+    for penalty in ("tl1", "group_lasso", "integrated_tl1"):
+        yield from _compared(device, "proximal_sgd", penalty, torch.channels_last)
+
+
+def _compared(
+    device: torch.device,
+    name: str,
+    penalty: str,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> Iterator[Row]:
+    cpu = torch.device("cpu")
+    there, here = _network(device, torch.float32), _network(cpu, torch.float64)
+    there.to(memory_format=layout)
+    ours, theirs = (_made(name, penalty, model) for model in (there, here))
+    if ours is None or theirs is None:
+        return
+    what, waited = f"{name}, {penalty}", ""
+    if layout == torch.channels_last:
+        what += ", channels last"
+    for turn in range(NETWORK_STEPS):
+        for optimizer, model, where in ((ours, there, device), (theirs, here, cpu)):
+            _given(model, turn)
+            try:
+                with _watched(where):
+                    optimizer.step()
+            except RuntimeError as error:
+                waited = str(error)[:200]
+    # Where a threshold lies between two roundings a weight may go to zero here alone.
+    far = [
+        ((p.detach().cpu().double() - q.detach()).abs() > 1e-4 * (1 + q.detach().abs()))
+        for p, q in zip(there.parameters(), here.parameters(), strict=True)
+    ]
+    share = float(torch.cat([f.flatten() for f in far]).double().mean())
+    yield most(f"{what}: share of weights off", share, 0.005)
+    if device.type == "cuda":
+        yield row(f"{what}: waits for the card", waited or "no", "no", not waited)
 
 
 def _again(device: torch.device) -> Iterator[Row]:
@@ -175,6 +188,28 @@ def _mixed(device: torch.device) -> Iterator[Row]:
         yield row(
             f"autocast in {dtype}: finite, zeros", [finite, zeros], "some", finite and zeros > 0
         )
+
+
+def _compiled(device: torch.device) -> Iterator[Row]:
+    """Train with network and step compiled, and with neither."""
+    plain, compiled = (_network(device, torch.float32) for _ in range(2))
+    made = [_made("proximal_sgd", "integrated_tl1", model) for model in (plain, compiled)]
+    assert made[0] is not None
+    assert made[1] is not None
+    backend = "inductor" if device.type == "cuda" else "eager"
+    x = torch.randn(8, 2, 8, 8, generator=torch.Generator().manual_seed(0)).to(device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own
+        faster = torch.compile(compiled, backend=backend)
+        made[1].step = torch.compile(made[1].step, backend=backend)  # type: ignore[method-assign]
+        for _ in range(NETWORK_STEPS):
+            for model, optimizer in ((plain, made[0]), (faster, made[1])):
+                optimizer.zero_grad()
+                model(x).square().mean().backward()
+                optimizer.step()
+    pairs = zip(plain.parameters(), compiled.parameters(), strict=True)
+    apart = max(float((p - q).detach().abs().max()) for p, q in pairs)
+    yield most("weights trained with network and step compiled are apart by", apart, 1e-4)
 
 
 def _compaction(device: torch.device) -> Iterator[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -17,7 +17,7 @@ from tools.gpu_proof.clock import Run, captured, microseconds
 from tools.gpu_proof.scale import Proof, Row, Scale
 
 DEPTH, BATCH, KEPT = 4, 1024, 0.27
-ALIGNS = (1, 8, 64)
+ALIGNS, IN_PLACE = (1, 8, 64), 8
 DTYPES = (torch.float32, torch.bfloat16)
 
 
@@ -52,11 +52,17 @@ def _in_place(scale: Scale) -> Iterator[Row]:
         network, tl.penalties.load("integrated_tl1", lam=0.0, a=0.1), lr=0.0, example_inputs=x[:2]
     )
     units = Anatomy.of(network, x[:2], "outgoing").units
-    for when in ("before", "after"):
-        row: Row = {"what": f"{when} cutting in place"}
-        if when == "after":
+    shrinker = Shrinker(network, optimizer, x[:2], units, align=IN_PLACE)
+    cuts: dict[str, Callable[[], None] | None] = {
+        "before cutting in place": None,
+        f"cut in place to multiples of {IN_PLACE}": shrinker.shrink,
+        "cut in place exactly": shrinker.finish,
+    }
+    for what, cut in cuts.items():
+        row: Row = {"what": what}
+        if cut is not None:
             began = time.perf_counter()
-            Shrinker(network, optimizer, x[:2], units).shrink()
+            cut()
             _settle(scale)
             row["cut_ms"] = 1000 * (time.perf_counter() - began)
         row["weights"] = sum(p.numel() for p in network.parameters())

@@ -53,7 +53,7 @@ def _walked(device: torch.device, folder: Path | None, die_at: int = 0) -> nn.Mo
     tl.path(
         model, tl.penalties.load("integrated_tl1", a=0.1), train_epoch=train_epoch,
         evaluate=lambda network: 0.0, example_inputs=epochs.examples.batch(torch.arange(4))[0],
-        growth=3.0, epochs=1, branch_below=1e-9, steps=STEPS, folder=folder,
+        growth=3.0, epochs=1, branch_below=1e-9, steps=STEPS, folder=folder, align=4,
     )  # fmt: skip
     return model
 

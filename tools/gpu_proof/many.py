@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional
 
 from tl1bench import ProximalSGD, penalties
+from tools.gpu_proof import aside
 from tools.gpu_proof.clock import Run, captured, peak_mib
 from tools.gpu_proof.scale import Proof, Row, Scale
 
@@ -95,6 +96,7 @@ def _by_processes(scale: Scale, count: int, seconds: float) -> float:
 
 def _alone(scale: Scale, seed: int, gate: Any, took: Any, seconds: float) -> None:
     torch.set_num_threads(1)
+    aside.follow()
     iterate = _iteration(scale, seed)
     for _ in range(WARM):
         iterate()
