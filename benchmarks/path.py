@@ -55,8 +55,8 @@ CASES = {
         groups=("outgoing",) * 3,
         layer_weights=(1.0,) * 3,
         every=430,
-        branch_epochs=3,
-        growth={"sparse_group_lasso": 1.3, "integrated_tl1": 1.6, "tl1": 1.9},
+        branch_epochs=2,
+        growth={"sparse_group_lasso": 1.2, "integrated_tl1": 1.45, "tl1": 1.9},
         limits={"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.0},
     ),
     "mnist-lenet5": Case(
