@@ -99,11 +99,9 @@ FOLLOWED = {
 }  # fmt: skip
 # What pins the stream, by the name that the report gives.
 PINNED = {
-    "GroupNorm": (planes(nn.GroupNorm(2, 8), nn.ReLU(), nn.Conv2d(8, 6, 1), nn.ReLU(), width=6),
-                  IMAGE, {"group_norm"}),
     "LayerNorm": (features(nn.LayerNorm(8), nn.Linear(8, 6), nn.ReLU(), width=6),
                   ROW, {"layer_norm"}),
-    "softmax": (features(nn.Softmax(1)), ROW, {"softmax"}),
+    "running sum": (between(lambda y: y.cumsum(1)), ROW, {"cumsum"}),
     "flip of channels": (between(lambda y: y.flip(1)), ROW, {"flip"}),
     "channels as rows of an image": (
         between_planes(lambda y: F.max_pool2d(y.flatten(2), (1, 3)).amax(2)), IMAGE,
@@ -134,9 +132,8 @@ def test_what_has_no_rule_pins_its_operands_and_is_reported(construct, compacted
     assert first.units_after == first.units_before
 
 
-@pytest.mark.parametrize("construct", ["GroupNorm", "LayerNorm"])
-def test_units_inside_a_pinned_stream_still_go(construct, compacted):
-    build, shape, _ = PINNED[construct]
+def test_units_inside_a_pinned_stream_still_go(compacted):
+    build, shape, _ = PINNED["LayerNorm"]
     network = build()
     with torch.no_grad():
         network[-1].weight[:, :3] = 0

@@ -242,7 +242,7 @@ def write(
     """
     emitter = Emitter(state, keep, folding, gather, align)
     emitter.enter_inputs()
-    for node in state.traced.calls:
-        emitter.enter(node, rule_of(node).emit(node, emitter))
+    for node, rule in state.ruled:
+        emitter.enter(node, rule.emit(node, emitter))
     module = emitter.close()
     return module, make_report(state, keep, emitter, module)

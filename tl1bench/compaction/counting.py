@@ -14,7 +14,6 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Known
 from tl1bench.tracing.counted import Counted
 from tl1bench.tracing.graph import op_name, shape_of
-from tl1bench.tracing.rules import rule_of
 from tl1bench.tracing.site import Site
 from tl1bench.tracing.writer import Emitter
 
@@ -43,8 +42,8 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, module: fx.Graph
     layers, widths = list[LayerReport](), list[int]()
     outputs, reasons = _output_labels(state), _Reasons(state)
     kernels = False
-    for node in state.traced.calls:
-        held = rule_of(node).holds(node, state)
+    for node, rule in state.ruled:
+        held = rule.holds(node, state)
         if held is not None:
             layers.append(_held(node, held, keep, state, stored, reasons))
             if held.uses and not outputs & set(held.units.ids.tolist()):
@@ -62,7 +61,7 @@ def make_report(state: Analysis, keep: Bools, emitter: Emitter, module: fx.Graph
         if not site.depthwise and not outputs & set(result.ids.tolist()):
             widths.append(layers[-1].units_after)
     fixed = sum(_products(node) for node in state.opaque)
-    shared = [pair for node in state.traced.calls for pair in rule_of(node).products(node, state)]
+    shared = [pair for node, rule in state.ruled for pair in rule.products(node, state)]
     shrunk = sum(macs * int(keep[ids].sum()) // ids.size for macs, ids in shared)
     products = sum(macs for macs, _ in shared)
     tensors = {node: state.traced.static[node] for node in state.traced.names}
@@ -91,8 +90,8 @@ def _rest(state: Analysis, stored: dict[str, int]) -> Iterator[Rest]:
     traced = state.traced
     kinds: dict[str, list[fx.Node]] = {"biases": [], "normalisation": [], "others": []}
     layers = {site.matrix for _, site in _sites(state)}
-    for node in traced.calls:
-        held = rule_of(node).holds(node, state)
+    for node, rule in state.ruled:
+        held = rule.holds(node, state)
         layers |= set(held.weights if held is not None else ())
     for node, name in traced.names.items():
         counter = name.endswith("num_batches_tracked")
@@ -125,7 +124,7 @@ def _uncovered(state: Analysis) -> dict[str, int]:
 
 
 def _sites(state: Analysis) -> list[tuple[fx.Node, Site]]:
-    return [(n, s) for n in state.traced.calls if (s := state.plan(n, Site)) is not None]
+    return [(n, s) for n, _ in state.ruled if (s := state.plan(n, Site)) is not None]
 
 
 def _layer(

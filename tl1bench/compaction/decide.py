@@ -9,7 +9,7 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints
 from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.regular import missing
-from tl1bench.tracing.rules import rule_of
+from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.site import Site
 
 PADDING = "zeros to align the width"
@@ -53,11 +53,15 @@ def _settled(state: Analysis, classes: Ints, alive: Bools) -> Bools:
     """Let rules ask for more until nothing changes, in `alive` (class,); return (label,)."""
     keep: Bools = alive[classes]
     changed, turn = True, 0
+    # Demands travel from results to operands, so the last call goes first.
+    asking = [(node, rule, type(rule).more is not Rule.more) for node, rule in state.ruled[::-1]]
     while goes_on(changed, turn):
         changed = False
-        # Demands travel from results to operands, so the last call goes first.
-        for node in reversed(list(state.traced.calls)):
-            for more, reason in [*rule_of(node).more(node, state, keep), *rows(node, state, keep)]:
+        for node, rule, asks in asking:
+            wanted = rule.more(node, state, keep) if asks else []
+            if node in state.written:
+                wanted = [*wanted, *rows(node, state, keep)]
+            for more, reason in wanted:
                 if not keep[more].all():
                     state.channels.ask(more[~keep[more]], reason)
                     alive[classes[more]] = True
@@ -74,8 +78,8 @@ def _short(state: Analysis, keep: Bools, classes: Ints, align: int) -> Ints:
     """
     found: list[int] = []
     asked = np.zeros(len(classes), dtype=bool)
-    for node in state.traced.calls:
-        ids = _units(node, state)
+    for node, rule in state.ruled:
+        ids = _units(node, rule, state)
         dropped = ids[~keep[ids]]
         if len(dropped) and (len(ids) - len(dropped)) % align and not asked[classes[ids]].any():
             found.append(int(dropped[0]))
@@ -83,15 +87,15 @@ def _short(state: Analysis, keep: Bools, classes: Ints, align: int) -> Ints:
     return np.array(found, dtype=np.int64)
 
 
-def _units(node: fx.Node, state: Analysis) -> Ints:
+def _units(node: fx.Node, rule: Rule, state: Analysis) -> Ints:
     if state.plan(node, Site) is not None:
         return state.flows[node].ids
-    held = rule_of(node).holds(node, state)
+    held = rule.holds(node, state)
     return np.empty(0, dtype=np.int64) if held is None else held.units.ids
 
 
 def rows(node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
-    """Return the labels that a tensor laid out along several axes needs to have equal rows.
+    """Return the labels that a tensor which is written, along several axes, needs for equal rows.
 
     Parameters
     ----------
@@ -105,10 +109,8 @@ def rows(node: fx.Node, state: Analysis, keep: Bools) -> list[tuple[Ints, str]]:
     Returns
     -------
     list of (labels, reason)
-        Empty for a tensor along one axis, and for what is never written.
+        One pair.
     """
-    if node not in state.written:
-        return []
     ids = state.tables[node].ids
     return [(missing(ids, keep[ids]), f"equal rows of {op_name(node)}")]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
 from torch import Tensor, fx
 
-from tl1bench.tracing.channels import Channels, Flow, Ints, Known, Table, flow, table
-from tl1bench.tracing.factors import Factor, levels, lone_axis, single
+from tl1bench.tracing import condensed
+from tl1bench.tracing.channels import Channels, Flow, Known, Table, flow, table
+from tl1bench.tracing.factors import Factor, lone_axis, single
 from tl1bench.tracing.graph import Traced, fixed_axes, shape_of, stand_ins
 from tl1bench.tracing.sharing import Places, share
 from tl1bench.tracing.slots import Slot
@@ -18,19 +17,15 @@ from tl1bench.tracing.slots import Slot
 Plan = TypeVar("Plan")
 
 
-@dataclass(frozen=True, eq=False)
-class Condensed:
-    """What a reader that wants one axis sees of a table: `members` (channel, rest) lie in it."""
-
-    flow: Flow
-    members: Ints
-
-
 class Analysis:
-    """State of the passes over one traced model, with the helpers that the rules share."""
+    """State of the passes over one traced model, with the helpers that the rules share.
 
-    def __init__(self, traced: Traced) -> None:
+    `ruled` are the calls that depend on an input, in execution order, each with its rule.
+    """
+
+    def __init__(self, traced: Traced, rule_of: Callable[[fx.Node], Any]) -> None:
         self.traced = traced
+        self.ruled = tuple((node, rule_of(node)) for node in traced.calls)
         self.channels = Channels()
         self.flows: dict[fx.Node, Flow] = {}
         self.tables: dict[fx.Node, Table] = {}
@@ -41,7 +36,7 @@ class Analysis:
         self._plans: dict[fx.Node, object] = {}
         self._passed: set[fx.Node] = set()
         self._views: dict[tuple[fx.Node, int], Flow] = {}
-        self._condensed: dict[fx.Node, dict[int, Condensed]] = {}
+        self._condensed: dict[fx.Node, dict[object, condensed.Condensed]] = {}
         self.places: dict[fx.Node, Places] = {}
         for node in traced.inputs:
             fixed = fixed_axes(node)
@@ -161,7 +156,9 @@ class Analysis:
             return known
         several = self.tables.get(node)
         if several is not None and self._condense(node, several, axis):
-            return self._condensed[node][axis].flow
+            found = self._condensed[node][axis].flow
+            assert isinstance(found, Flow)
+            return found
         if (node, axis) not in self._views:
             self.pin(node, "read along another axis")
             self._views[node, axis] = self.free(node, axis, "read along another axis")
@@ -169,23 +166,22 @@ class Analysis:
 
     def _condense(self, node: fx.Node, known: Table, axis: int) -> bool:
         """Tie what has one place along `axis`; False where that holds no channels, or samples."""
-        if axis in self._condensed.get(node, {}):
-            return True
-        own = known.axes[axis]
-        pinned = self.channels.all_forced(known.ids.reshape(-1))
-        if pinned or len(own) != 1 or not own[0].channel:
-            return False
-        level = levels(known.axes).index(own[0])
-        places = np.arange(known.ids.size).reshape(known.ids.shape)
-        members = np.moveaxis(places, level, 0).reshape(own[0].size, -1)
-        ids, const = known.ids.reshape(-1)[members], known.const.reshape(-1)[members]
-        for place in range(1, members.shape[1]):
-            self.channels.tie(ids[:, 0], ids[:, place])
-        same = (const == const[:, :1]).all(axis=1)
-        found = flow(axis, ids[:, 0], np.where(same, const[:, 0], np.nan))
-        self.written.add(node)
-        self._condensed.setdefault(node, {})[axis] = Condensed(found, members)
-        return True
+        own = self._condensed.setdefault(node, {})
+        found = own.get(axis) or condensed.along(known, axis, self.channels)
+        if found is not None:
+            own[axis] = found
+            self.written.add(node)
+        return found is not None
+
+    def rows(self, node: fx.Node) -> Table:
+        """Return one channel for every row of the last level, whose places are tied: positions."""
+        own = self._condensed.setdefault(node, {})
+        if "rows" not in own:
+            own["rows"] = condensed.rows(self.tables[node], self.channels)
+            self.written.add(node)
+        found = own["rows"].flow
+        assert isinstance(found, Table)
+        return found
 
     def collect(self, node: fx.Node) -> None:
         """Say of a table's channels what was said of them by readers that want one axis."""
@@ -216,15 +212,15 @@ def _laid_out(rule: Any, node: fx.Node, state: Analysis) -> list[Slot]:
 
 def analyse(traced: Traced, rule_of: Callable[[fx.Node], Any]) -> Analysis:
     """Run the forward and the backward pass with the rule that `rule_of` finds for each call."""
-    state = Analysis(traced)
-    for node in traced.calls:
+    state = Analysis(traced, rule_of)
+    for node, rule in state.ruled:
         state.enter_made(node)
-        state.enter(node, rule_of(node).forward(node, state))
+        state.enter(node, rule.forward(node, state))
     for output in traced.outputs:
         if isinstance(output, fx.Node):
             state.pin(output, "network output")
-    for node in reversed(list(traced.calls)):
+    for node, rule in reversed(state.ruled):
         state.collect(node)
-        rule_of(node).backward(node, state)
+        rule.backward(node, state)
     state.places = share(traced, state.channels, lambda node: _laid_out(rule_of(node), node, state))
     return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from tl1bench.errors import CompactionError
 from tl1bench.tracing import arguments, origin, storing
-from tl1bench.tracing.graph import Traced, fold, op_name
+from tl1bench.tracing.graph import Traced, fold, op_name, stand_ins
 from tl1bench.tracing.rewriting import usual
 from tl1bench.tracing.unstacking import unstack
 
@@ -117,20 +118,41 @@ def _read_call(node: fx.Node, graph: fx.Graph, static: dict[fx.Node, Tensor]) ->
     if op_name(node) == "_assert_tensor_metadata":  # holds for this trace, whatever is cut
         graph.erase_node(node)
         return
-    if _takes_all(node):
-        node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
+    same = _same_as(node)
+    if same is not None:
+        node.replace_all_uses_with(same)
         graph.erase_node(node)
         return
     fold(usual(node, graph, static), static)
 
 
-def _takes_all(node: fx.Node) -> bool:
-    """Whether the call is the `:` of an index such as `x[:, 2:]`."""
-    if node.target is not torch.ops.aten.slice.Tensor:
-        return False
-    given = dict(zip(("start", "stop", "step"), node.args[2:], strict=False))
+def _same_as(node: fx.Node) -> fx.Node | None:
+    """Return the operand that a call gives back as it is; None for any other call.
+
+    That is the `:` of an index such as `x[:, 2:]`, what a tensor is written over with, and what is
+    padded by nothing.
+    """
+    ops, same = torch.ops.aten, None
+    if node.target is ops.slice.Tensor and _takes_all(node.args[2:]):
+        return arguments.node_of(node.args[0])
+    if node.target is ops.slice_scatter.default and _takes_all(node.args[3:]):
+        same = arguments.node_of(node.args[1])
+    if node.target is ops.copy.default:
+        same = arguments.node_of(node.args[1])
+    if node.target in (ops.pad.default, ops.constant_pad_nd.default) and not any(node.args[1]):  # type: ignore[arg-type]
+        same = arguments.node_of(node.args[0])
+    return same if same is not None and _is_alike(node, same) else None
+
+
+def _takes_all(bounds: Sequence[Any]) -> bool:
+    given = dict(zip(("start", "stop", "step"), bounds, strict=False))
     usual = {"start": (None, 0), "stop": (None, 2**63 - 1), "step": (None, 1)}
     return all(value in usual[name] for name, value in given.items())
+
+
+def _is_alike(node: fx.Node, other: fx.Node) -> bool:
+    """Whether two values have one type, and equal sizes whatever they are given."""
+    return stand_ins(node) == stand_ins(other) and node.meta["val"].dtype == other.meta["val"].dtype
 
 
 def _check_random(node: fx.Node) -> None:

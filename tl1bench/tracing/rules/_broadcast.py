@@ -148,9 +148,10 @@ def _constants(node: fx.Node, laid: Laid, state: Analysis) -> list[Floats]:
 def _applied(node: fx.Node, const: list[Floats]) -> Floats:
     """Return the constants of the result; a factor 0 makes one, whatever the other is."""
     kind = node.meta["val"].dtype
-    a, b = (torch.from_numpy(np.array(c)).to(kind) for c in const)
+    numbers = [torch.from_numpy(np.array(c)).to(kind) for c in const]
+    rest = node.args[len(numbers) :]
     with torch.no_grad():
-        result = node.target(a, b, *node.args[2:], **node.kwargs)  # type: ignore[operator]
+        result = node.target(*numbers, *rest, **node.kwargs)  # type: ignore[operator]
     values = result.to(torch.float64).numpy()
     name = op_name(node)
     gone = np.zeros(const[0].shape, dtype=bool)

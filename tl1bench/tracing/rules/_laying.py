@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor, fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Ints, Table
+from tl1bench.tracing.condensed import tie_along
 from tl1bench.tracing.factors import Axes, Axis, Factor, kinds, levels, renamed, size_of
 from tl1bench.tracing.graph import op_name, stand_ins
 from tl1bench.tracing.rules._contraction import Side, first_to_stay, whole
@@ -82,12 +83,41 @@ def lay(node: fx.Node, state: Analysis) -> Laid | None:
     found, own = _laid(node, tables, state), [t for t in tables if t is not None]
     if found is not None or len(own) != 2:
         return found
+    found = _beside_positions(node, tables, state)
+    if found is not None:
+        return found
     for known in first_to_stay(own, state):
         read = [whole(t, state) if t is known else t for t in tables]
         found = _laid(node, read, state)
         if found is not None:
             state.pin(operands_of(node)[tables.index(known)], f"read whole by {op_name(node)}")
             return found
+    return None
+
+
+def _beside_positions(node: fx.Node, tables: list[Table | None], state: Analysis) -> Laid | None:
+    """Lay channels over numbers of positions, such as the cosines that turn the dims of all heads.
+
+    A row keeps all of its places or none, so that nothing is cut out of these numbers.
+    """
+    ndim = node.meta["val"].dim()
+    for place, known in enumerate(tables):
+        other = tables[1 - place] if len(tables) == 2 else None
+        if known is None or other is None or other.ids.ndim < 2:
+            continue
+        ahead = ndim - len(other.axes)
+        own = ((),) * (ndim - len(known.axes)) + known.axes
+        met = [other.axes[axis - ahead] if axis >= ahead else () for axis in range(ndim)]
+        tied = [b[0] for a, b in zip(own, met, strict=True)
+                if len(b) == 1 and b[0].channel and kinds(a) == ((b[0].size, False),)]  # fmt: skip
+        axes = tuple(() if b and b[0] in tied else a for a, b in zip(own, met, strict=True))
+        read = [replace(known, axes=axes) if t is known else t for t in tables]
+        found = _laid(node, read, state) if 0 < len(tied) < other.ids.ndim else None
+        if found is None:
+            continue
+        for factor in tied:
+            tie_along(other.ids, levels(other.axes).index(factor), state.channels)
+        return found
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import fx
@@ -15,18 +16,24 @@ from tl1bench.tracing.factors import levels
 from tl1bench.tracing.graph import shape_of
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._contraction import Contraction, Side, agree, contraction, whole
+from tl1bench.tracing.rules._head_masks import HeadMask, head_mask, told_apart
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.rules.product import multiplied
+from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
 
 
 @dataclass(frozen=True, eq=False)
 class Attended:
-    """Queries and keys, and (scores and) values; `dims` of a query before anything went."""
+    """Queries and keys, and (scores and) values; `dims` of a query before anything went.
+
+    `mask`: one that tells heads apart.
+    """
 
     scores: Contraction
     mixed: Contraction
     dims: int
+    mask: HeadMask | None
 
 
 class Attention(Rule):
@@ -50,7 +57,7 @@ class Attention(Rule):
                 state.pin(complete(node)[name], "queries beside other keys")
         values = found.mixed.sides[1]
         mask = complete(node)["attn_mask"]
-        if isinstance(mask, fx.Node):
+        if isinstance(mask, fx.Node) and found.mask is None:
             state.pin(mask, "mask of scaled_dot_product_attention")
         shape = np.broadcast_shapes(values.shape, (*found.mixed.lead, 1))
         const = np.broadcast_to(self.through(values.const, mask is None), shape)
@@ -75,13 +82,18 @@ class Attention(Rule):
         if scores is None or not scores.summed:
             # Queries that are learnt have no channels: all of them and of the keys stay.
             scores = contraction((whole(q, state), whole(k, state)), letters)
-        if scores is None or _tells_heads_apart(given["attn_mask"], scores):
+        if scores is None:
             return None
         heads = np.zeros([f.size for f in levels(scores.axes)], dtype=np.int64)
         mixed = contraction((table(scores.axes, heads), v), (lead + "nm", lead + "me", lead + "ne"))
         if mixed is None or mixed.owner != 1:
             return None
-        return Attended(scores, mixed, q.axes[-1][0].size)
+        given, own = given["attn_mask"], None
+        if given is not None and told_apart(given, scores.axes):
+            own = head_mask(given, scores.axes, state)
+            if own is None:
+                return None
+        return Attended(scores, mixed, q.axes[-1][0].size, own)
 
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use the values, and where any of a head is needed its queries and keys."""
@@ -91,6 +103,8 @@ class Attention(Rule):
         values = found.mixed.sides[1]
         known = np.broadcast_to(~np.isnan(values.const), result.ids.shape)
         values.use(np.asarray(result.used & (result.live | known)))
+        if found.mask is not None and found.mask.side is not None:
+            found.mask.side.use(np.asarray(result.needed.any(axis=-1, keepdims=True)))
         if not found.scores.summed:
             return
         heads = np.asarray(result.needed).any(axis=-1, keepdims=True)
@@ -105,8 +119,20 @@ class Attention(Rule):
         if found is None or result is None:
             return []
         out = Side(result, result.ids.shape, len(found.mixed.lead))
-        sides = (*found.scores.sides, found.mixed.sides[1], out)
-        return list(agree(sides, keep, "heads of scaled_dot_product_attention"))
+        sides = [*found.scores.sides, found.mixed.sides[1], out]
+        reason, mask = "heads of scaled_dot_product_attention", found.mask
+        if mask is None:
+            return list(agree(sides, keep, reason))
+        if mask.side is not None:
+            sides.insert(0, mask.side)
+        return [
+            *agree(sides, keep, reason), *((ids, reason) for ids in mask.wanted(result.ids, keep))
+        ]  # fmt: skip
+
+    def places(self, node: fx.Node, state: Analysis) -> list[Slot]:
+        """Say where a known mask is laid out by heads."""
+        found = state.plan(node, Attended)
+        return [] if found is None or found.mask is None else found.mask.slots()
 
     def products(self, node: fx.Node, state: Analysis) -> list[tuple[int, Ints]]:
         """Return queries times keys, and scores times values."""
@@ -126,10 +152,17 @@ class Attention(Rule):
             return out.copy(node)
         if not out.keep[result.ids].any():
             return None
-        written = out.copy(node)
-        if written is not None and complete(node)["scale"] is None:
-            written.kwargs = {**written.kwargs, **self.scale(found, out)}
-        return written
+        given = complete(node)
+        operands = [out.value(given.pop(name)) for name in ("query", "key", "value")]
+        if None in operands:
+            return None
+        if given["scale"] is None:
+            given.update(self.scale(found, out))
+        if found.mask is not None:
+            given["attn_mask"] = found.mask.written(out)
+        elif given["attn_mask"] is not None:
+            given["attn_mask"] = out.argument(given["attn_mask"])
+        return out.write(node.target, node, tuple(operands), _told(node, given))
 
     def scale(self, found: Attended, out: Emitter) -> dict[str, float]:
         """Return 1/√D of the D that there was, where it is another one now."""
@@ -140,14 +173,10 @@ class Attention(Rule):
         return {} if left == found.dims else {"scale": found.dims**-0.5}
 
 
-def _tells_heads_apart(mask: fx.Node | None, scores: Contraction) -> bool:
-    """Whether a mask has numbers of their own for heads, which would have to be cut."""
-    if mask is None:
-        return False
-    return any(
-        size != 1 and any(f.channel for f in axis)
-        for size, axis in zip(mask.meta["val"].shape[::-1], scores.axes[::-1], strict=False)
-    )
+def _told(node: fx.Node, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a call that are not what it takes without them."""
+    usual = {a.name: a.default_value for a in node.target._schema.arguments}  # type: ignore[union-attr]
+    return {name: value for name, value in options.items() if value != usual[name]}
 
 
 OPS: dict[str, Rule] = {"scaled_dot_product_attention": Attention()}

@@ -20,7 +20,8 @@ from tl1bench.tracing.rules._shuffles import SHUFFLES
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.writer import Emitter
 
-_VIEWS = ("view", "reshape", "_unsafe_view")
+_AS = ("view_as", "reshape_as")
+_VIEWS = ("view", "reshape", "_unsafe_view", *_AS)
 # Written as they stand whatever is left of the channels.
 _PLAIN = (*ORDERS, "unsqueeze", "flatten")
 _SAME = ("dropout", "feature_dropout", "alpha_dropout", "contiguous", "alias", "detach", "clone")
@@ -135,7 +136,8 @@ class Layout(Rule):
         if source is None or op_name(node) not in _VIEWS:
             return out.copy(node)
         # `reshape`, because a `contiguous` before the view is not written.
-        sizes = out.argument(node.args[1])
+        alike = op_name(node) in _AS
+        sizes = out.sizes(stand_ins(node)) if alike else out.argument(node.args[1])
         return out.write(torch.ops.aten.reshape.default, node, (source, sizes))
 
 

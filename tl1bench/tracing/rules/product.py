@@ -11,6 +11,7 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Floats, Ints, Known, Table, table
+from tl1bench.tracing.condensed import without_places
 from tl1bench.tracing.graph import op_name, shape_of
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._contraction import (
@@ -65,7 +66,38 @@ class Product(Rule):
         if len(tables) != 2 or len(operands) != 2 or letters is None:
             return None
         found = contraction((tables[0], tables[1]), letters)
-        return self.beside(node, tables, letters, state) if found is None else found
+        found = found or self.beside(node, tables, letters, state)
+        return found or self.head_by_head(node, tables, letters, state)
+
+    def head_by_head(
+        self, node: fx.Node, tables: Sequence[Table], letters: tuple[str, str, str], state: Analysis
+    ) -> Contraction | None:
+        """Return how operands with heads meet if the dims of one of them stay together.
+
+        Parameters
+        ----------
+        node
+            The call.
+        tables, letters
+            Channels of both operands, and a letter for every axis.
+        state
+            The passes over the network.
+
+        Returns
+        -------
+        Contraction or None
+            None where the heads do not meet either.
+        """
+        for place in (1, 0):
+            axes, own = without_places(tables[place]), tables[1 - place]
+            if axes is None:
+                continue
+            # Tried before: to ask for rows ties them.
+            tried = table(axes, tables[place].ids[..., 0])
+            if contraction((tried, own) if place == 0 else (own, tried), letters) is not None:
+                rows = state.rows(self.operands(node)[place])
+                return contraction((rows, own) if place == 0 else (own, rows), letters)
+        return None
 
     def beside(
         self, node: fx.Node, tables: Sequence[Table], letters: tuple[str, str, str], state: Analysis

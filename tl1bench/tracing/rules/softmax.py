@@ -10,6 +10,7 @@ from torch import fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import given
 from tl1bench.tracing.channels import Ints, Known, Table, table
+from tl1bench.tracing.condensed import tie_along
 from tl1bench.tracing.factors import Axes, levels
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules.opaque import OPAQUE
@@ -19,17 +20,19 @@ from tl1bench.tracing.rules.opaque import OPAQUE
 class Over:
     """Channels `ids` of the `source` as the result has them, along its `axes`.
 
-    `level` is where in the source's the numbers of one channel lie that are positions here.
+    `level` is where in the source's the numbers lie that are normalised, None where these are
+    positions; channels there `stay`, all or none, or are one that is positions from here on.
     """
 
     source: Table
     axes: Axes
     ids: Ints
     level: int | None
+    stay: bool = False
 
 
 class Softmax(Rule):
-    """Every number depends on all others along one axis; over several channels it is opaque.
+    """Every number depends on all others along one axis; channels there stay or go together.
 
     The scores of a layer with one row, whose only axis is squeezed away, lie along that axis as
     copies of one channel: from here on they are positions.
@@ -40,14 +43,29 @@ class Softmax(Rule):
         read = given(node)
         known = state.table(read["self"])
         dim = int(read["dim"]) % node.meta["val"].dim()
-        over = None if known is None else self.over(known, dim)
+        over = None if known is None else self.over(known, dim, state)
         if over is None:
             return OPAQUE.forward(node, state)
         state.note(node, over)
         return table(over.axes, over.ids)
 
-    def over(self, known: Table, dim: int) -> Over | None:
-        """Return what flows out; None where more than positions of one channel lie along `dim`."""
+    def over(self, known: Table, dim: int, state: Analysis) -> Over | None:
+        """Return what flows out; None where channels and positions lie along `dim`.
+
+        Parameters
+        ----------
+        known
+            What flows in.
+        dim
+            Along which axis numbers add up to 1.
+        state
+            The passes over the network.
+
+        Returns
+        -------
+        Over or None
+            What is normalised together.
+        """
         axis = known.axes[dim]
         if not any(f.channel for f in axis):
             return Over(known, known.axes, known.ids, None)
@@ -56,7 +74,8 @@ class Softmax(Rule):
         level = levels(known.axes).index(axis[0])
         first = known.ids.take([0], axis=level)
         if not (known.ids == first).all():
-            return None
+            tie_along(known.ids, level, state.channels)
+            return Over(known, known.axes, known.ids, level, stay=True)
         own = (replace(axis[0], channel=False),) if axis[0].size > 1 else ()
         axes = (*known.axes[:dim], own, *known.axes[dim + 1 :])
         return Over(known, axes, first.squeeze(level), level)
@@ -66,10 +85,15 @@ class Softmax(Rule):
         over, result = state.plan(node, Over), state.known(node)
         if over is None or result is None:
             return
-        used = result.used if over.level is None else np.expand_dims(result.used, over.level)
+        used = result.used
+        if over.stay:
+            used = np.asarray(used.any(axis=over.level, keepdims=True))
+        elif over.level is not None:
+            used = np.expand_dims(used, over.level)
         over.source.use(np.asarray(np.broadcast_to(used, over.source.ids.shape)))
 
 
+SOFTMAX = Softmax()
 OPS: dict[str, Rule] = dict.fromkeys(
-    ("softmax", "_softmax", "log_softmax", "_log_softmax"), Softmax()
+    ("softmax", "_softmax", "log_softmax", "_log_softmax"), SOFTMAX
 )

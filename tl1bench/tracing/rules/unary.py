@@ -49,6 +49,31 @@ class Unary(Rule):
             result.pass_on(source)
 
 
+class TypeAs(Unary):
+    """x in the type of another tensor, of which no number is read."""
+
+    def forward(self, node: fx.Node, state: Analysis) -> Known | None:
+        """Push constants through the change of type."""
+        known = state.known(node_of(node.args[0]))
+        if known is None:
+            return OPAQUE.forward(node, state)
+        kind = node.meta["val"].dtype
+        row = flow(1, known.ids.reshape(-1), known.const.reshape(-1))
+        const = push(row.const, 1, 2, node_of(node.args[0]).meta["val"].dtype, lambda x: x.to(kind))
+        if isinstance(known, Flow):
+            return flow(known.axis, known.ids, const)
+        several = state.table(node.args[0])
+        assert several is not None
+        return table(several.axes, several.ids, const.reshape(several.ids.shape))
+
+    def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
+        """Write the type itself."""
+        source = out.value(node.args[0])
+        if source is None or out.state.known(node) is None or node in out.state.opaque:
+            return out.copy(node)
+        return out.write(torch.ops.aten.to.dtype, node, (source, node.meta["val"].dtype))
+
+
 class Prelu(Unary):
     """Leaky ReLU with one learnt slope, or one a channel."""
 
@@ -86,7 +111,7 @@ class Prelu(Unary):
 
 UNARY = Unary()
 OPS: dict[str, Rule] = {
-    "prelu": Prelu(), "_prelu_kernel": Prelu(),
+    "prelu": Prelu(), "_prelu_kernel": Prelu(), "type_as": TypeAs(),
     **dict.fromkeys(
         ("relu", "relu6", "hardtanh", "sigmoid", "tanh", "silu", "gelu", "hardswish", "hardsigmoid",
          "leaky_relu", "elu", "selu", "celu", "softplus", "log_sigmoid",

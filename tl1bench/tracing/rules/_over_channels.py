@@ -160,4 +160,3 @@ class Repeated(Rule):
 
 
 OVER_CHANNELS, REPEATED = OverChannels(), Repeated()
-OPS: dict[str, Rule] = {"linalg_vector_norm": OVER_CHANNELS, "expand_as": REPEATED}
