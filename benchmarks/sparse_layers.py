@@ -5,13 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
-from tl1bench.kernels.convolved import convolved
-from tl1bench.kernels.sparse import Pattern
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LAYERS = {
     "LeNet-300 fc1": ((128, 784), (300, 784)),
@@ -31,6 +28,12 @@ class SparseLayer:
     timeout = 120
 
     def track_ratio_to_dense(self, layer: str, share: float) -> float:
+        import torch
+        from torch.nn import functional
+
+        from tl1bench.kernels.convolved import convolved
+        from tl1bench.kernels.sparse import Pattern
+
         torch.set_num_threads(1)
         generator = torch.Generator().manual_seed(0)
         x, weight = (torch.randn(size, generator=generator) for size in LAYERS[layer])
@@ -49,6 +52,6 @@ class SparseLayer:
 def _seconds(layer: Callable[[], Tensor | None]) -> float:
     began = time.perf_counter()
     y = layer()
-    assert y is not None, "there is no C compiler here"
+    assert y is not None
     y.sum().backward()
     return time.perf_counter() - began
