@@ -35,12 +35,12 @@ PLAIN["problems"]["listed"]["methods"] = ["dense", "l1"]
 PATH = {
     "batch": 64, "lr": 0.2, "dense_epochs": 2, "dense_branch_epochs": 9, "growth": 1.5, "epochs": 3,
     "branch_epochs": 7, "branch_below": 0.3, "margin_pct": 2.0, "steps": 5, "shift": 1,
-    "flip": True, "shrink_every": 10,
+    "flip": True, "shrink_every": 10, "align": 8,
 }  # fmt: skip
 BUDGET = {
     "batch": 64, "epochs": 2, "debias_epochs": 1, "lr": 0.2, "debias_lr": 0.3, "momentum": 0.5,
     "warmup": 0.1, "hold": 0.6, "final_lr": 0.2, "ramp": 0.5, "shift": 1, "shrink_every": 10,
-    "flip": True, "curve_points": 3, "decay": {"factor": 0.5, "every": 10},
+    "flip": True, "curve_points": 3, "decay": {"factor": 0.5, "every": 10}, "align": 8,
 }  # fmt: skip
 PROBLEM = {
     "dataset": "mnist", "network": {"name": "mlp", "options": {"hidden": [8]}}, "validation": 100,
