@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,33 @@ def test_constants_are_those_of_the_kernels_in_c() -> None:
     packed = tl1.packed(0.1, 1e-3)
     assert card.Point.of(packed).constants == tuple(tl1.constants(0.1, 1e-3))
     assert card.Point.of(None) == card.Point()
+
+
+class Unbuildable:
+    """A kernel whose launcher no compiler could build."""
+
+    def __getitem__(self, _grid: object) -> Unbuildable:
+        return self
+
+    def __call__(self, *_given: object, **_constants: object) -> None:
+        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC")
+
+
+def test_kernels_that_cannot_be_launched_are_not_used_and_one_sentence_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = types.ModuleType("tl1bench.kernels._card_passes")
+    module.second = Unbuildable()  # type: ignore[attr-defined]
+    zeros = torch.zeros
+    monkeypatch.setattr(torch, "zeros", lambda *size, device: zeros(*size))
+    monkeypatch.setattr(card, "_INTERPRETED", False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    card._passes.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="C compiler and Python's headers") as said:
+            assert card._passes() is None
+        assert card._passes() is None
+    finally:
+        card._passes.cache_clear()
+    assert len(said) == 1
+    assert "Failed to find C compiler. Please specify via CC" in str(said[0].message)

@@ -4,7 +4,7 @@ Pass one moves weights with momentum, shrinks them where the penalty of single w
 and adds up the squares of each group. From these a penalty finds the factor of each group, by
 torch. Pass two multiplies by it and shrinks single weights. No pass waits for the device: sizes are
 known beforehand and no number is read back. The kernels are in `_card_passes`; Triton is
-imported at the first launch.
+imported when they are first asked for, and where it cannot launch anything here, they are not used.
 
 On the CPU this is used only where TRITON_INTERPRET=1 asks for Triton's interpreter, which is slow
 and there for tests.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import warnings
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -182,13 +183,33 @@ def _power(number: int) -> int:
 
 @functools.cache
 def _passes() -> ModuleType | None:
-    """Return the kernels, or None where Triton is not installed."""
+    """Return the kernels, or None where Triton is not installed or cannot launch them."""
     try:
-        return importlib.import_module("tl1bench.kernels._card_passes")
+        found = importlib.import_module("tl1bench.kernels._card_passes")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "triton":
             raise
         return None
+    return found if _INTERPRETED or _launched(found) else None
+
+
+def _launched(passes: ModuleType) -> bool:
+    """Whether a launch succeeds: Triton builds its launcher with a C compiler at the first one."""
+    try:
+        w = torch.zeros(1, device="cuda")
+        passes.second[(1,)](
+            w, w, 1, 1, 1, 1, 1, *Point().constants, KIND=0, BLOCK_KEPT=1, BLOCK_GONE=1
+        )
+    except Exception as error:  # of Triton, of the compiler it calls, of the driver
+        told = " ".join(str(error).split())[:200]
+        warnings.warn(
+            f"Triton cannot launch kernels on this card ({type(error).__name__}: {told}), so steps "
+            "go through torch, which is slower: install a C compiler and Python's headers (gcc and "
+            "python3-dev), or uninstall triton.",
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _there() -> ModuleType:
