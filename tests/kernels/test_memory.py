@@ -269,7 +269,8 @@ def test_the_address_sanitizer_finds_nothing(tmp_path: Path) -> None:
     caught = watched("-c", reckless)
     assert caught.returncode != 0
     assert "heap-buffer-overflow" in caught.stderr
-    files = [f"tests/kernels/test_{name}.py" for name in ("memory", "kernels", "crop", "sparse")]
+    names = ("memory", "kernels", "crop", "sparse", "direct", "pool")
+    files = [f"tests/kernels/test_{name}.py" for name in names]
     done = watched("-m", "pytest", "-q", "-s", "-m", "not slow", "-p", "no:randomly", *files)
     assert "AddressSanitizer" not in done.stdout + done.stderr
     assert done.returncode == 0, done.stdout[-2000:]

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from tl1bench.kernels.convolved import convolved
-from tl1bench.kernels.sparse import Geometry, Pattern, narrow
+from tl1bench.kernels.maps import Geometry
+from tl1bench.kernels.sparse import Pattern, narrow
 
 SHAPES = {
     # name: (input, weight, geometry, share of the weights that is left, channels last)

@@ -121,6 +121,52 @@ def test_while_no_zeros_are_held_only_narrow_convolutions_go_another_way(
     assert not calls or calls == [(64, 16, 10, 10), (64, 4, 8, 8)]
 
 
+def pooling() -> nn.Sequential:
+    """Return a network whose convolutions are pooled."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 20, 3), nn.MaxPool2d(2, 2),
+        nn.Flatten(), nn.Linear(80, 5),
+    )  # fmt: skip
+
+
+def test_what_is_pooled_lies_side_by_side_and_trains_as_before() -> None:
+    model, twin = pooling(), pooling()
+    first, second = (torch.optim.SGD(m.parameters(), lr=0.05) for m in (model, twin))
+    seen = []
+    model[4].register_forward_hook(lambda _, x, y: seen.append((x[0].stride(0), y.stride(0))))
+    with zeros_skipped(model, first):
+        losses = [iterate(model, first) for _ in range(5)]
+    assert losses == pytest.approx([iterate(twin, second) for _ in range(5)], rel=1e-4)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-5)
+    iterate(model, first)
+    assert seen[5] == (20 * 16, 20 * 4)  # as it was
+    if seen[0] != seen[5]:  # a compiler is here
+        assert set(seen[:5]) == {(1, 1)}
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool2d(2, stride=1), nn.MaxPool2d(2, padding=1), nn.MaxPool2d((2, 1)),
+        nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(2, dilation=2), nn.AvgPool2d(2),
+    ],
+)  # fmt: skip
+def test_other_pools_go_their_own_way(pool: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 4), pool)
+    wanted = model(X)
+    with zeros_skipped(model, torch.optim.SGD(model.parameters(), lr=0.1)):
+        torch.testing.assert_close(model(X), wanted)
+
+
+def test_a_pool_may_return_where_its_maxima_were() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2, return_indices=True))
+    with zeros_skipped(model, torch.optim.SGD(model.parameters(), lr=0.1)):
+        y, at = model(X)
+    assert (y.shape, at.dtype) == ((64, 4, 6, 6), torch.int64)
+
+
 def test_a_copy_made_meanwhile_is_an_ordinary_network() -> None:
     model = network()
     with zeros_skipped(model, held(model)):

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import grad
 
+from tl1bench.kernels.direct import Direct
 from tl1bench.kernels.memory import plain
 from tl1bench.kernels.sparse import Pattern
 
 
-def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, pattern: Pattern) -> Tensor | None:
+def convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, pattern: Pattern | Direct
+) -> Tensor | None:
     """Return W x + b, or W * x + b, with its gradients; None where C cannot go.
 
     Parameters
@@ -37,7 +40,7 @@ def convolved(x: Tensor, weight: Tensor, bias: Tensor | None, pattern: Pattern) 
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pattern: Pattern
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, pattern: Pattern | Direct
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.pattern, ctx.biased = pattern, bias is not None
@@ -56,7 +59,9 @@ class _Convolution(torch.autograd.Function):
         return dx, dweight, dy.sum((0, *range(2, dy.dim()))) if ctx.biased else None, None
 
 
-def _by_torch(x: Tensor, weight: Tensor, dy: Tensor, pattern: Pattern) -> tuple[Tensor, Tensor]:
+def _by_torch(
+    x: Tensor, weight: Tensor, dy: Tensor, pattern: Pattern | Direct
+) -> tuple[Tensor, Tensor]:
     if x.dim() == 2:
         return dy @ weight, dy.t() @ x * pattern.mask
     g = pattern.geometry

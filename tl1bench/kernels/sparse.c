@@ -6,8 +6,7 @@
 #define LANES 16
 #define AT_ONCE 4
 
-/* Images, channels, height, width, and the steps from one to the next in memory. */
-struct maps { long size[4], step[4]; };
+#include "side_by_side.h"
 
 /* The weights of output channel o are those from first[o] to first[o + 1]. `place` is where a
    weight lies in its tensor, `offset` the pixel of the padded input that it meets first, `row` its
@@ -18,44 +17,6 @@ struct layer {
     long padding[2], stride[2];
     long handful; /* images side by side: a multiple of LANES */
 };
-
-static long plane(const struct maps *m, const long padding[2]) {
-    return (m->size[2] + 2 * padding[0]) * (m->size[3] + 2 * padding[1]);
-}
-
-/* One axis of a map: how long, and the steps along it in its tensor and where images lie side by
-   side. */
-struct axis { long size, step, side; };
-
-/* Copy images from `begin` on between their tensor and the room where they lie side by side. */
-static void move_images(
-    const struct maps *m, long begin, const struct layer *l, const long padding[2],
-    float *tensor, float *restrict room, int back
-) {
-    long many = l->handful, step = m->step[0], wide = m->size[3] + 2 * padding[1];
-    long here = m->size[0] - begin < many ? m->size[0] - begin : many;
-    struct axis channel = {m->size[1], m->step[1], plane(m, padding) * many};
-    struct axis row = {m->size[2], m->step[2], wide * many};
-    struct axis column = {m->size[3], m->step[3], many};
-    int last = channel.step < column.step; /* neighbours in memory are those of another channel */
-    struct axis a = last ? row : channel, b = last ? column : row, c = last ? channel : column;
-    if (!back && (here < many || padding[0] || padding[1]))
-        for (long i = 0; i < channel.size * channel.side; i++)
-            room[i] = 0;
-    tensor += begin * step, room += (padding[0] * wide + padding[1]) * many;
-    for (long i = 0; i < a.size; i++)
-        for (long j = 0; j < b.size; j++)
-            for (long k = 0; k < c.size; k++) {
-                float *there = tensor + i * a.step + j * b.step + k * c.step;
-                float *side = room + i * a.side + j * b.side + k * c.side;
-                if (back)
-                    for (long n = 0; n < here; n++)
-                        there[n * step] = side[n];
-                else
-                    for (long n = 0; n < here; n++)
-                        side[n] = there[n * step];
-            }
-}
 
 static const long NOTHING[2] = {0, 0};
 
@@ -120,7 +81,7 @@ void sparse_forward(
     long n = l->handful, out = ys->size[2] * ys->size[3] * n;
     float *side = room + xs->size[1] * plane(xs, l->padding) * n;
     for (long begin = 0; begin < xs->size[0]; begin += n) {
-        move_images(xs, begin, l, l->padding, x, room, 0);
+        move_images(xs, begin, n, l->padding, x, room, 0);
         for (long o = 0; o < l->rows; o++) {
             float *to = side + o * out;
             for (long i = 0; i < out; i++)
@@ -148,7 +109,7 @@ void sparse_forward(
                 }
             }
         }
-        move_images(ys, begin, l, NOTHING, y, side, 1);
+        move_images(ys, begin, n, NOTHING, y, side, 1);
     }
 }
 
@@ -218,12 +179,12 @@ void sparse_backward(
     long n = l->handful, in = xs->size[1] * plane(xs, l->padding) * n;
     float *side = room + in, *back = side + dys->size[1] * dys->size[2] * dys->size[3] * n;
     for (long begin = 0; begin < xs->size[0]; begin += n) {
-        move_images(xs, begin, l, l->padding, x, room, 0);
-        move_images(dys, begin, l, NOTHING, dy, side, 0);
+        move_images(xs, begin, n, l->padding, x, room, 0);
+        move_images(dys, begin, n, NOTHING, dy, side, 0);
         add_to_weights(l, xs, dys, room, side, dweight);
         if (dx) {
             send_back(l, xs, dys, weight, side, back);
-            move_images(dxs, begin, l, l->padding, dx, back, 1);
+            move_images(dxs, begin, n, l->padding, dx, back, 1);
         }
     }
 }

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
+from tl1bench.kernels.maps import MAPS, Geometry, Maps, result
 from tl1bench.kernels.memory import flat_view
 
 _LANES = 16  # numbers in the longest vector
@@ -24,16 +24,7 @@ _CACHED = 32  # of so many a channel of a usual map stays in the fastest cache
 _OF_MAPS, _OF_A_PIXEL = 0.35, 0.15
 _FEW = 4
 # Multiplications that dense layers do in the time that calling C takes.
-_WORTH = 1 << 20
-
-
-class _Maps(ctypes.Structure):
-    _fields_ = (("size", ctypes.c_long * 4), ("step", ctypes.c_long * 4))
-
-    @classmethod
-    def of(cls, t: Tensor) -> _Maps:
-        pixel = (1,) * (4 - t.dim())
-        return cls((ctypes.c_long * 4)(*t.shape, *pixel), (ctypes.c_long * 4)(*t.stride(), *pixel))
+WORTH = 1 << 20
 
 
 class _Layer(ctypes.Structure):
@@ -44,29 +35,26 @@ class _Layer(ctypes.Structure):
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """How a convolution goes over the height and width of its input; pixels outside are 0."""
-
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-
 class Pattern:
     """The weights of a layer that may differ from 0, for inputs of one size; `of` makes it.
 
     Parameters
     ----------
-    mask, weight, shape, geometry
+    mask, weight, shape, geometry, side_by_side
         As for `of`, once it is known that they fit together.
     """
 
     def __init__(
-        self, mask: Tensor, weight: Tensor, shape: Sequence[int], geometry: Geometry
+        self,
+        mask: Tensor,
+        weight: Tensor,
+        shape: Sequence[int],
+        geometry: Geometry,
+        *,
+        side_by_side: bool = False,
     ) -> None:
-        self.geometry = g = geometry
+        self.geometry, self._side_by_side = geometry, side_by_side
+        g = geometry
         pixel = (1,) * (4 - weight.dim())
         out, each, tall, wide = *weight.shape, *pixel
         n, channels, *size = *shape, *pixel
@@ -82,7 +70,7 @@ class Pattern:
             (width - g.dilation[1] * (wide - 1) - 1) // g.stride[1] + 1,
         )  # fmt: skip
         area = self.pixels[0] * self.pixels[1]
-        handful = _whole(min(n, 4 * _CACHED if area == 1 else _CACHED))
+        handful = whole(min(n, 4 * _CACHED if area == 1 else _CACHED))
         self._room = handful * (2 * channels * height * width + out * area)
         self._layer = _Layer(
             out, len(o), *(t.data_ptr() for t in self._kept),
@@ -96,6 +84,8 @@ class Pattern:
         weight: Tensor,
         shape: Sequence[int],
         geometry: Geometry | None = None,
+        *,
+        side_by_side: bool = False,
     ) -> Pattern | None:
         """Return the pattern of a layer, or None where dense is as fast or C cannot go.
 
@@ -110,6 +100,8 @@ class Pattern:
             (n, in, height, width) of the input, or (n, in).
         geometry
             Of the convolution.
+        side_by_side
+            Whether images are neighbours in the result.
 
         Returns
         -------
@@ -121,12 +113,12 @@ class Pattern:
             return None
         if flat_view(weight) is None or _forward() is None:
             return None
-        share = torch.get_num_threads() * int(mask.count_nonzero()) / max(1, _dense(weight, g))
+        share = torch.get_num_threads() * int(mask.count_nonzero()) / max(1, padded(weight, g))
         if shape[0] < _LANES or share >= (_OF_A_PIXEL if weight.dim() == 2 else _OF_MAPS):
             return None
-        found = cls(mask, weight, shape, g)
+        found = cls(mask, weight, shape, g, side_by_side=side_by_side)
         area = found.pixels[0] * found.pixels[1]
-        pays = min(found.pixels) > 0 and shape[0] * _dense(weight, g) * area >= _WORTH
+        pays = min(found.pixels) > 0 and shape[0] * padded(weight, g) * area >= WORTH
         return found if pays else None
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -146,14 +138,12 @@ class Pattern:
         Tensor
             (n, out, height, width), channels last where x or the weight is so, or (n, out).
         """
-        y = torch.empty(len(x), len(weight), *self.pixels[: x.dim() - 2])
-        if _channels_last(x) or _channels_last(weight):
-            y = torch.empty_like(y, memory_format=torch.channels_last)
+        y = result(x, weight, self.pixels, side_by_side=self._side_by_side)
         room, at = torch.empty(self._room), None if bias is None else bias.contiguous()
         run = _forward()
         assert run is not None
         run(
-            self._layer, _Maps.of(x), _Maps.of(y), x.data_ptr(), weight.data_ptr(),
+            self._layer, Maps.of(x), Maps.of(y), x.data_ptr(), weight.data_ptr(),
             None if at is None else at.data_ptr(), y.data_ptr(), room.data_ptr(),
         )  # fmt: skip
         return y
@@ -182,7 +172,7 @@ class Pattern:
         run = _backward()
         assert run is not None
         run(
-            self._layer, _Maps.of(x), _Maps.of(dy), None if dx is None else _Maps.of(dx),
+            self._layer, Maps.of(x), Maps.of(dy), None if dx is None else Maps.of(dx),
             x.data_ptr(), weight.data_ptr(), dy.data_ptr(), None if dx is None else dx.data_ptr(),
             dweight.data_ptr(), room.data_ptr(),
         )  # fmt: skip
@@ -191,34 +181,30 @@ class Pattern:
 
 def narrow(weight: Tensor, geometry: Geometry) -> bool:
     """Whether a convolution has so few channels that it is better not left to dense kernels."""
-    return weight.dim() > 2 and weight.numel() < _OF_MAPS * _dense(weight, geometry)
+    return weight.dim() > 2 and weight.numel() < _OF_MAPS * padded(weight, geometry)
 
 
-def _dense(weight: Tensor, geometry: Geometry) -> int:
+def padded(weight: Tensor, geometry: Geometry) -> int:
     """Return how many weights a dense layer multiplies in fact."""
     if weight.dim() == 2 or geometry.groups > 1:
         return weight.numel()
     out, each, tall, wide = weight.shape
-    return _whole(out) * (each if each < _FEW else _whole(each)) * tall * wide
+    return whole(out) * (each if each < _FEW else whole(each)) * tall * wide
 
 
-def _whole(count: int) -> int:
-    return -(-count // _LANES) * _LANES
+def whole(count: int, part: int = _LANES) -> int:
+    """Return `count`, or the next larger multiple of `part`."""
+    return -(-count // part) * part
 
 
-def _channels_last(t: Tensor) -> bool:
-    # Of one channel both formats are right: which is meant stands in its stride.
-    return t.dim() == 4 and t.stride(1) == 1 and t.is_contiguous(memory_format=torch.channels_last)
-
-
-_MAPS, _LAYER = ctypes.POINTER(_Maps), ctypes.POINTER(_Layer)
+_LAYER = ctypes.POINTER(_Layer)
 
 
 def _forward() -> Callable[..., None] | None:
     pointers = (ctypes.c_void_p,) * 5
-    return build.function("sparse.c", "sparse_forward", (_LAYER, _MAPS, _MAPS, *pointers))
+    return build.function("sparse.c", "sparse_forward", (_LAYER, MAPS, MAPS, *pointers))
 
 
 def _backward() -> Callable[..., None] | None:
     pointers = (ctypes.c_void_p,) * 6
-    return build.function("sparse.c", "sparse_backward", (_LAYER, _MAPS, _MAPS, _MAPS, *pointers))
+    return build.function("sparse.c", "sparse_backward", (_LAYER, MAPS, MAPS, MAPS, *pointers))

@@ -1,34 +1,41 @@
 """Weights that are held at zero are not multiplied: a layer costs what is left of it.
 
 Nor are channels that are not there: dense kernels take sixteen at a time, and a network that is cut
-while it is trained soon has fewer.
+while it is trained soon has fewer. What is pooled next has its images side by side, which is how
+pooling is quickest.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tl1bench.kernels.convolved import convolved
-from tl1bench.kernels.sparse import Geometry, Pattern, narrow
+from tl1bench.kernels.direct import Direct
+from tl1bench.kernels.maps import Geometry
+from tl1bench.kernels.pool import pooled
+from tl1bench.kernels.sparse import Pattern, narrow
 from tl1bench.optimizers import ProximalOptimizer
+from tl1bench.training.forwards import Forward, replaced
 
 _Layer = nn.Conv2d | nn.Linear
-_KINDS = (nn.Conv2d, nn.Linear)
+# Above this share of its weights a convolution that may take all of them does so.
+_ALL = 0.4
 
 
-@contextmanager
-def zeros_skipped(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+def zeros_skipped(
+    model: nn.Module, optimizer: torch.optim.Optimizer
+) -> AbstractContextManager[None]:
     """Let convolutions and linear layers skip the zeros that `optimizer` holds, while this lasts.
 
     Only on the CPU in float32, and only where it pays; convolutions of few channels go the same
-    way whether zeros are held or not. The results are those of dense layers up to the order of
-    summation.
+    way whether zeros are held or not, and so do the pools behind them. The results are those of
+    dense layers up to the order of summation.
 
     Parameters
     ----------
@@ -36,50 +43,64 @@ def zeros_skipped(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterato
         The network; its layers may be cut meanwhile.
     optimizer
         What trains it.
+
+    Returns
+    -------
+    context manager
+        Afterwards the layers are as they were.
     """
-    layers = [m for m in model.modules() if isinstance(m, _Layer)]
-    layers = [m for m in layers if type(m) in _KINDS and "forward" not in vars(m)]
-    for layer in layers:
-        layer.forward = _Skipping(layer, optimizer)  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.forward
+    before = set(_before_pools(model))
+
+    def skipping(layer: _Layer) -> Forward:
+        return _Skipping(layer, optimizer, pooled_next=layer in before)
+
+    return replaced(model, {nn.Conv2d: skipping, nn.Linear: skipping, nn.MaxPool2d: _Pooling})
 
 
-class _Skipping:
-    """The forward pass of a layer, which finds out at each call what it need not do."""
+def _before_pools(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield convolutions that a pool seems to follow: it decides how results lie, not what."""
+    leaves = [m for m in model.modules() if not isinstance(m, nn.ReLU | nn.Dropout | nn.Sequential)]
+    for layer, following in pairwise(leaves):
+        if type(layer) is nn.Conv2d and type(following) is nn.MaxPool2d and _halves(following):
+            yield layer
 
-    def __init__(self, layer: _Layer, optimizer: torch.optim.Optimizer) -> None:
-        self._layer, self._optimizer = layer, optimizer
-        self._patterns: dict[tuple[Any, ...], Pattern | None] = {}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle as the forward pass of an ordinary layer."""
-        return functools.partial, (type(self._layer).forward, self._layer)
+class _Skipping(Forward):
+    def __init__(
+        self, layer: _Layer, optimizer: torch.optim.Optimizer, *, pooled_next: bool
+    ) -> None:
+        super().__init__(layer)
+        self._of, self._optimizer, self._pooled_next = layer, optimizer, pooled_next
+        self._ways: dict[tuple[Any, ...], Pattern | Direct | None] = {}
 
-    def __call__(self, x: Tensor) -> Tensor:
-        layer: nn.Module = self._layer
-        found = None if torch.compiler.is_compiling() else self._convolved(x)
-        return type(layer).forward(layer, x) if found is None else found
-
-    def _convolved(self, x: Tensor) -> Tensor | None:
-        layer, weight = self._layer, self._layer.weight
+    def found(self, x: Tensor) -> Tensor | None:
+        layer, weight = self._of, self._of.weight
         geometry = _geometry(layer)
-        if geometry is None or type(x) is not Tensor or x.dim() != weight.dim():
+        # A card would have to wait for its pattern.
+        if geometry is None or x.dim() != weight.dim() or not weight.is_cpu:
             return None
         mask = self._mask(weight)
-        # A card would have to wait for its pattern.
-        if not weight.is_cpu or (mask is None and not narrow(weight, geometry)):
+        if mask is None and not self._pooled_next and not narrow(weight, geometry):
             return None
         written = (0, 0) if mask is None else (mask.data_ptr(), mask._version)
         key = (*x.shape, *weight.shape, *weight.stride(), *written)
-        if key not in self._patterns:
-            kept = torch.ones_like(weight) if mask is None else mask
-            self._patterns = {key: Pattern.of(kept, weight, x.shape, geometry)}
-        pattern = self._patterns[key]
-        return None if pattern is None else convolved(x, weight, layer.bias, pattern)
+        if key not in self._ways:
+            self._ways = {key: self._way(weight, mask, x, geometry)}
+        way = self._ways[key]
+        return None if way is None else convolved(x, weight, layer.bias, way)
+
+    def _way(
+        self, weight: Tensor, mask: Tensor | None, x: Tensor, geometry: Geometry
+    ) -> Pattern | Direct | None:
+        share = 1.0 if mask is None else int(mask.count_nonzero()) / max(1, mask.numel())
+        if self._pooled_next and share > _ALL:
+            whole = Direct.of(weight, x.shape, geometry)
+            if whole is not None:
+                return whole
+        if mask is None and not narrow(weight, geometry):
+            return None
+        kept = torch.ones_like(weight) if mask is None else mask
+        return Pattern.of(kept, weight, x.shape, geometry, side_by_side=self._pooled_next)
 
     def _mask(self, weight: Tensor) -> Tensor | None:
         optimizer = self._optimizer
@@ -87,6 +108,24 @@ class _Skipping:
             return None
         found: Tensor | None = optimizer.state.get(weight, {}).get("mask")
         return found
+
+
+class _Pooling(Forward):
+    def __init__(self, layer: nn.MaxPool2d) -> None:
+        super().__init__(layer)
+        self._of = layer
+
+    def found(self, x: Tensor) -> Tensor | None:
+        return pooled(x) if _halves(self._of) else None
+
+
+def _halves(pool: nn.MaxPool2d) -> bool:
+    kernel, stride, padding, dilation = (
+        v if isinstance(v, tuple) else (v, v)
+        for v in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+    )
+    plain = kernel == stride == (2, 2) and padding == (0, 0) and dilation == (1, 1)
+    return plain and not pool.ceil_mode and not pool.return_indices
 
 
 def _geometry(layer: _Layer) -> Geometry | None:

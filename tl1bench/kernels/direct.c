@@ -1,0 +1,219 @@
+/* A convolution of a few channels with all of its weights, where images lie side by side: as many
+   sums as registers hold grow at once, and no channel is made up to fill a vector.
+     y[o, i, j, n] = b[o] + sum over c, k, l of w[o, c, k, l] * x[c, i + k, j + l, n] */
+
+#include "side_by_side.h"
+
+#pragma GCC optimize("fp-contract=fast")
+#pragma STDC FP_CONTRACT ON
+
+#if defined __AVX512F__
+#define LANES 16
+#define ROWS 6
+#define VECTORS 4
+#define TAPS 4
+#else
+#if defined __AVX__
+#define LANES 8
+#else
+#define LANES 4
+#endif
+#define ROWS 4
+#define VECTORS 2
+#define TAPS 2
+#endif
+#define MANY 64 /* images side by side */
+
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+
+static inline lanes read(const float *at) {
+    lanes v;
+    __builtin_memcpy(&v, at, sizeof v);
+    return v;
+}
+
+/* Weights [row, channel, k, l], where the first lies and the steps between them: backwards they
+   are negative, and rows and channels change places. */
+struct weights { long size[4], step[4], start; };
+
+/* Weights in the order in which they are met: blocks of ROWS rows, k, channel, l, row. */
+static void pack(const struct weights *w, const float *weight, float *to) {
+    for (long r = 0; r < w->size[0]; r += ROWS)
+        for (long k = 0; k < w->size[2]; k++)
+            for (long c = 0; c < w->size[1]; c++)
+                for (long l = 0; l < w->size[3]; l++)
+                    for (long s = r; s < r + ROWS; s++)
+                        *to++ = s < w->size[0]
+                            ? weight[w->start + s * w->step[0] + c * w->step[1] + k * w->step[2]
+                                     + l * w->step[3]]
+                            : 0;
+}
+
+/* Maps of MANY images side by side. */
+struct room { long channels, height, width; float *at; };
+
+/* Taps of an axis that meet a pixel at all. */
+struct reach { long first, end; };
+
+static struct reach reached(long at, long taps, long border, long size) {
+    struct reach r = {border - at, size + border - at};
+    r.first = r.first < 0 ? 0 : r.first, r.end = r.end > taps ? taps : r.end;
+    return r;
+}
+
+/* One pixel of ROWS rows of y. */
+static void add_up(
+    const struct weights *w, const float *packed, const struct room *x, long i, long j,
+    const long border[2], const float start[ROWS], float *const y[ROWS]
+) {
+    struct reach down = reached(i, w->size[2], border[0], x->height);
+    struct reach right = reached(j, w->size[3], border[1], x->width);
+    for (long n = 0; n < MANY; n += LANES * VECTORS) {
+        lanes sum[ROWS][VECTORS];
+        for (int r = 0; r < ROWS; r++)
+            for (int v = 0; v < VECTORS; v++)
+                sum[r][v] = (lanes){0} + start[r];
+        for (long k = down.first; k < down.end; k++)
+            for (long c = 0; c < x->channels; c++) {
+                const float *by = packed + ((k * x->channels + c) * w->size[3] + right.first) * ROWS;
+                const float *from = x->at + n + MANY
+                    * ((c * x->height + i + k - border[0]) * x->width + j + right.first - border[1]);
+                for (long l = right.first; l < right.end; l++, by += ROWS, from += MANY) {
+                    lanes in[VECTORS];
+                    for (int v = 0; v < VECTORS; v++)
+                        in[v] = read(from + v * LANES);
+                    for (int r = 0; r < ROWS; r++)
+                        for (int v = 0; v < VECTORS; v++)
+                            sum[r][v] += by[r] * in[v];
+                }
+            }
+        for (int r = 0; r < ROWS; r++)
+            for (int v = 0; v < VECTORS; v++)
+                __builtin_memcpy(y[r] + n + v * LANES, &sum[r][v], sizeof(lanes));
+    }
+}
+
+/* Every pixel of y; rows that only fill a block go to `spare`. */
+static void correlate(
+    const struct weights *w, const float *packed, const float *bias, const struct room *x,
+    const long border[2], const struct room *y, float *spare
+) {
+    long area = y->height * y->width, block = w->size[1] * w->size[2] * w->size[3] * ROWS;
+    for (long r = 0; r < w->size[0]; r += ROWS, packed += block) {
+        float start[ROWS] = {0};
+        for (int s = 0; bias && s < ROWS && r + s < w->size[0]; s++)
+            start[s] = bias[r + s];
+        for (long at = 0; at < area; at++) {
+            float *to[ROWS];
+            for (int s = 0; s < ROWS; s++)
+                to[s] = r + s < w->size[0] ? y->at + ((r + s) * area + at) * MANY : spare;
+            add_up(w, packed, x, at / y->width, at % y->width, border, start, to);
+        }
+    }
+}
+
+static float total(lanes v) {
+    float a[LANES];
+    __builtin_memcpy(a, &v, sizeof a);
+    for (long half = LANES / 2; half; half /= 2)
+        for (long k = 0; k < half; k++)
+            a[k] += a[k + half];
+    return a[0];
+}
+
+/* Add to ROWS x TAPS weights what their inputs and outputs had in common. */
+static void multiply(
+    const float *const dy[ROWS], const float *const x[TAPS], long height, long width, long padded,
+    float found[ROWS][TAPS]
+) {
+    lanes sum[ROWS][TAPS] = {{{0}}};
+    for (long i = 0; i < height; i++)
+        for (long n = 0; n < width * MANY; n += LANES) {
+            lanes in[TAPS];
+            for (int t = 0; t < TAPS; t++)
+                in[t] = read(x[t] + i * padded * MANY + n);
+            for (int r = 0; r < ROWS; r++) {
+                lanes out = read(dy[r] + i * width * MANY + n);
+                for (int t = 0; t < TAPS; t++)
+                    sum[r][t] += out * in[t];
+            }
+        }
+    for (int r = 0; r < ROWS; r++)
+        for (int t = 0; t < TAPS; t++)
+            found[r][t] = total(sum[r][t]);
+}
+
+static void add_to_weights(
+    const struct weights *w, const struct room *x, const struct room *dy, float *dweight
+) {
+    long area = dy->height * dy->width * MANY, taps = w->size[1] * w->size[2] * w->size[3];
+    for (long r = 0; r < w->size[0]; r += ROWS)
+        for (long t = 0; t < taps; t += TAPS) {
+            const float *out[ROWS], *in[TAPS];
+            long place[TAPS];
+            float found[ROWS][TAPS];
+            for (long s = 0; s < ROWS; s++)
+                out[s] = dy->at + (r + s < w->size[0] ? r + s : r) * area;
+            for (long s = 0; s < TAPS; s++) {
+                long e = t + s < taps ? t + s : t, l = e % w->size[3], k = e / w->size[3];
+                long c = k / w->size[2];
+                k %= w->size[2];
+                in[s] = x->at + ((c * x->height + k) * x->width + l) * MANY;
+                place[s] = c * w->step[1] + k * w->step[2] + l * w->step[3];
+            }
+            multiply(out, in, dy->height, dy->width, x->width, found);
+            for (long s = 0; s < ROWS && r + s < w->size[0]; s++)
+                for (long u = 0; u < TAPS && t + u < taps; u++)
+                    dweight[(r + s) * w->step[0] + place[u]] += found[s][u];
+        }
+}
+
+static const long NOTHING[2] = {0, 0};
+
+static struct room room_of(const struct maps *m, const long padding[2], float **free) {
+    struct room r = {m->size[1], m->size[2] + 2 * padding[0], m->size[3] + 2 * padding[1], *free};
+    *free += r.channels * r.height * r.width * MANY;
+    return r;
+}
+
+
+void direct_forward(
+    const struct weights *w, const long padding[2], const struct maps *xs, const struct maps *ys,
+    float *x, const float *weight, const float *bias, float *y, float *room
+) {
+    struct room in = room_of(xs, padding, &room), out = room_of(ys, NOTHING, &room);
+    float *spare = room, *packed = room + MANY;
+    pack(w, weight, packed);
+    for (long begin = 0; begin < xs->size[0]; begin += MANY) {
+        move_images(xs, begin, MANY, padding, x, in.at, 0);
+        correlate(w, packed, bias, &in, NOTHING, &out, spare);
+        move_images(ys, begin, MANY, NOTHING, y, out.at, 1);
+    }
+}
+
+/* `dweight` is zero where it comes in; `dx` may be null. */
+void direct_backward(
+    const struct weights *w, const long padding[2], const struct maps *xs, const struct maps *dys,
+    const struct maps *dxs, float *x, const float *weight, float *dy, float *dx, float *dweight,
+    float *room
+) {
+    struct weights back = {
+        {w->size[1], w->size[0], w->size[2], w->size[3]},
+        {w->step[1], w->step[0], -w->step[2], -w->step[3]},
+        (w->size[2] - 1) * w->step[2] + (w->size[3] - 1) * w->step[3],
+    };
+    const long border[2] = {w->size[2] - 1, w->size[3] - 1};
+    struct room in = room_of(xs, padding, &room), out = room_of(dys, NOTHING, &room);
+    float *spare = room, *packed = room + MANY;
+    if (dx)
+        pack(&back, weight, packed);
+    for (long begin = 0; begin < xs->size[0]; begin += MANY) {
+        move_images(xs, begin, MANY, padding, x, in.at, 0);
+        move_images(dys, begin, MANY, NOTHING, dy, out.at, 0);
+        add_to_weights(w, &in, &out, dweight);
+        if (dx) { /* in place of x, which was needed for the weights alone */
+            correlate(&back, packed, 0, &out, border, &in, spare);
+            move_images(dxs, begin, MANY, padding, dx, in.at, 1);
+        }
+    }
+}
