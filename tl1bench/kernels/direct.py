@@ -19,8 +19,9 @@ from tl1bench.kernels.sparse import WORTH, padded, whole
 
 _SIDE = 64  # images side by side
 _ROWS = 8  # at least as many channels as C takes at once
-# Where dense kernels multiply so many times what is there, they are as fast.
-_FILLED = 1.5
+# Where dense kernels multiply so many times what is there, they are as fast; with so few inputs to
+# an output they lose more time on the pool behind it.
+_FILLED, _FEW = 1.5, 75
 
 
 class _Weights(ctypes.Structure):
@@ -76,8 +77,8 @@ class Direct:
             return None
         if geometry != Geometry(padding=geometry.padding):
             return None
-        filled = padded(weight, geometry)
-        if torch.get_num_threads() * _FILLED * weight.numel() > filled or not weight.numel():
+        filled, least = padded(weight, geometry), _FILLED if weight[:1].numel() > _FEW else 1.0
+        if torch.get_num_threads() * least * weight.numel() > filled or not weight.numel():
             return None
         if 4 * shape[0] < 3 * whole(shape[0], _SIDE) or flat_view(weight) is None:
             return None

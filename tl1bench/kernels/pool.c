@@ -24,12 +24,20 @@ static void choose(
     }
 }
 
-static void keep(
-    float *restrict dx, const float *restrict dy, const unsigned char *restrict which,
-    unsigned char wanted, long count
+static void send(
+    float *restrict dx, long right, long down, const float *restrict dy,
+    const unsigned char *restrict which, long count
 ) {
-    for (long n = 0; n < count; n++)
-        dx[n] = which[n] == wanted ? dy[n] : 0;
+    float *restrict beside = dx + right, *restrict below = dx + down;
+    float *restrict last = dx + down + right;
+    for (long n = 0; n < count; n++) {
+        int chosen = which[n];
+        float v = dy[n];
+        dx[n] = chosen == 0 ? v : 0;
+        beside[n] = chosen == 1 ? v : 0;
+        below[n] = chosen == 2 ? v : 0;
+        last[n] = chosen == 3 ? v : 0;
+    }
 }
 
 static long place(const struct maps *m, long c, long i, long j) {
@@ -56,10 +64,9 @@ void pool_backward(
 ) {
     for (long c = 0; c < ys->size[1]; c++)
         for (long i = 0; i < ys->size[2]; i++)
-            for (long j = 0; j < ys->size[3]; j++)
-                for (int k = 0; k < 4; k++) {
-                    long from = place(ys, c, i, j);
-                    keep(dx + place(xs, c, 2 * i + k / 2, 2 * j + k % 2), dy + from, which + from,
-                         (unsigned char)k, ys->size[0]);
-                }
+            for (long j = 0; j < ys->size[3]; j++) {
+                long from = place(ys, c, i, j);
+                send(dx + place(xs, c, 2 * i, 2 * j), xs->step[3], xs->step[2], dy + from,
+                     which + from, ys->size[0]);
+            }
 }
