@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import json
 import re
@@ -53,9 +54,14 @@ def file_digest(file: Path) -> str:
 
 
 def _tree_digest(file: Path) -> str:
-    if file.suffix != ".py":
-        return file_digest(file)
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return _syntax(file.read_text(encoding="utf-8")) if file.suffix == ".py" else file_digest(file)
+
+
+# Many things are made of one file, and parsing it costs far more than reading it.
+@functools.cache
+def _syntax(text: str) -> str:
+    """Return the digest of a module's syntax tree without its docstrings."""
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(
             node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -65,33 +71,43 @@ def _tree_digest(file: Path) -> str:
 
 
 def _imports(file: Path) -> list[Path]:
-    modules: set[str] = set()
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    modules, named = _names(file.read_text(encoding="utf-8"))
+    paths = []
+    for module in modules:
+        base = _PACKAGE.joinpath(*module.split(".")[1:])
+        paths += [p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()]
+    paths += [file.with_name(name) for name in named]
+    # The package's own __init__ only names public things; it computes nothing.
+    return [p for p in paths if p != _PACKAGE / "__init__.py"]
+
+
+@functools.cache
+def _names(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return this package's modules that a module imports, and the C files that it names."""
+    tree = ast.parse(text)
     typing_only = {
         child
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.walk(node)
     }
+    modules: set[str] = set()
+    strings: set[str] = set()
     for node in ast.walk(tree):
-        if node in typing_only:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            strings.add(node.value)
+        elif node in typing_only:
             continue
-        if isinstance(node, ast.Import):
+        elif isinstance(node, ast.Import):
             modules.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from tl1bench.penalties import tl1` may name a module or something inside one.
             modules.add(node.module)
             modules.update(f"{node.module}.{alias.name}" for alias in node.names)
-    paths = []
-    for module in modules:
-        first, *rest = module.split(".")
-        if first == _PACKAGE.name:
-            base = _PACKAGE.joinpath(*rest)
-            paths += [p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()]
-    named = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
-    paths += [file.with_name(n) for n in named if isinstance(n, str) and _C_FILE.fullmatch(n)]
-    # The package's own __init__ only names public things; it computes nothing.
-    return [p for p in paths if p != _PACKAGE / "__init__.py"]
+    return (
+        frozenset(name for name in modules if name.split(".")[0] == _PACKAGE.name),
+        frozenset(filter(_C_FILE.fullmatch, strings)),
+    )
 
 
 def _included(file: Path) -> list[Path]:
