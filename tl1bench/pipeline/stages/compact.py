@@ -1,22 +1,22 @@
 """Stage 3: compact every trained network, prove it equal, choose the points on validation.
 
 The test split is read here, once a run, and each network is held against guessing on the
-validation split. One process pool serves all problems and the runs of a cell share one trace, since
-both cost more than a run's own work; finished pieces are kept, so a new method adds only its own.
+validation split. One process pool serves all problems, and a process traces each problem's
+network once, since both cost more than a run's own work; finished pieces are kept, so a new method
+adds only its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from tl1bench import files, results
-from tl1bench.pipeline import processes, provenance, store
+from tl1bench.pipeline import devices, processes, provenance, store
 from tl1bench.results import guessing, layout
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """Runs of one problem and method that are not compacted yet: they share a trace."""
+class _Job:
+    """A process's share of the runs of a problem that are not compacted yet: they share a trace."""
 
     config: Config
     problem: str
@@ -59,9 +59,9 @@ def run(config: Config) -> None:
             ]
             for problem in config.problems
         }
-        cells = [cell for problem in runs for cell in _missing(config, problem, runs[problem])]
-        sizes = [float(len(cell.runs)) for cell in cells]
-        processes.each(_compact, cells, config.workers, "compact", sizes)
+        jobs = [job for problem in runs for job in _missing(config, problem, runs[problem])]
+        sizes = [float(len(job.runs)) for job in jobs]
+        processes.each(_compact, jobs, config.workers, "compact", sizes)
         done = [found for of_problem in runs.values() for found in of_problem]
         table = pd.DataFrame(
             [
@@ -96,10 +96,12 @@ def _trained(config: Config, problem: str) -> list[tuple[Path, Path]]:
     return [(folder.relative_to(train), folder) for folder in folders]
 
 
-def _missing(config: Config, problem: str, runs: list[_Run]) -> list[_Cell]:
+def _missing(config: Config, problem: str, runs: list[_Run]) -> list[_Job]:
     open_ = [found for found in runs if not store.piece(found.digest).is_dir()]
-    by_method = groupby(open_, key=lambda found: found.name.parent)
-    return [_Cell(config, problem, tuple(of_method)) for _, of_method in by_method]
+    shares = devices.count(config.workers, ())
+    # Dealt one by one, so that every share has its part of the wide networks.
+    dealt = (tuple(open_[i::shares]) for i in range(shares))
+    return [_Job(config, problem, share) for share in dealt if share]
 
 
 def _digest(config: Config, problem: str, source: Path, code: dict[str, str]) -> str:
@@ -112,7 +114,7 @@ def _digest(config: Config, problem: str, source: Path, code: dict[str, str]) ->
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the networks of a cell are judged on: the test examples, and those held back."""
+    """What the networks of a problem are judged on: the test examples, and those held back."""
 
     data: Dataset
     split: Split
@@ -120,7 +122,7 @@ class _Seen:
     held: Examples
 
 
-def _compact(cell: _Cell, tick: processes.Tick) -> None:
+def _compact(job: _Job, tick: processes.Tick) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -129,8 +131,8 @@ def _compact(cell: _Cell, tick: processes.Tick) -> None:
     from tl1bench.pipeline import loading, objects
 
     training.prepare_process()
-    problem = cell.config.problems[cell.problem]
-    data, split = loading.split(cell.config, problem)
+    problem = job.config.problems[job.problem]
+    data, split = loading.split(job.config, problem)
     model = objects.network(problem, data.input_shape, data.outputs, seed=0)
     cpu = torch.device("cpu")
     test, held = (
@@ -142,11 +144,11 @@ def _compact(cell: _Cell, tick: processes.Tick) -> None:
     # In float64 constants fold without rounding; what is kept is rounded once, at the end.
     full = model.double().eval()
     compactor = Compactor(full, (example.double(),))
-    for count, found in enumerate(cell.runs, 1):
+    for count, found in enumerate(job.runs, 1):
         full.load_state_dict(load_file(found.source / layout.WEIGHTS))
-        small = compactor.compact(full.state_dict(), gather=cell.config.compact.gather)
+        small = compactor.compact(full.state_dict(), gather=job.config.compact.gather)
         _keep(found, full, small, seen, example)
-        tick(count / len(cell.runs))
+        tick(count / len(job.runs))
 
 
 def _keep(found: _Run, full: Module, small: Compacted, seen: _Seen, example: Tensor) -> None:
