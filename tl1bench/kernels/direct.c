@@ -2,7 +2,7 @@
    sums as registers hold grow at once, and no channel is made up to fill a vector.
      y[o, i, j, n] = b[o] + sum over c, k, l of w[o, c, k, l] * x[c, i + k, j + l, n] */
 
-#include "side_by_side.h"
+#include "rooms.h"
 
 #pragma GCC optimize("fp-contract=fast")
 #pragma STDC FP_CONTRACT ON
@@ -22,7 +22,7 @@
 #define VECTORS 2
 #define TAPS 2
 #endif
-#define MANY 64 /* images side by side */
+#define CACHED (1 << 15) /* numbers that a core has near */
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
 
@@ -49,9 +49,6 @@ static void pack(const struct weights *w, const float *weight, float *to) {
                             : 0;
 }
 
-/* Maps of MANY images side by side. */
-struct room { long channels, height, width; float *at; };
-
 /* Taps of an axis that meet a pixel at all. */
 struct reach { long first, end; };
 
@@ -76,9 +73,9 @@ static void add_up(
         for (long k = down.first; k < down.end; k++)
             for (long c = 0; c < x->channels; c++) {
                 const float *by = packed + ((k * x->channels + c) * w->size[3] + right.first) * ROWS;
-                const float *from = x->at + n + MANY
-                    * ((c * x->height + i + k - border[0]) * x->width + j + right.first - border[1]);
-                for (long l = right.first; l < right.end; l++, by += ROWS, from += MANY) {
+                const float *from = x->at + n + c * x->step[0] + (i + k - border[0]) * x->step[1]
+                    + (j + right.first - border[1]) * x->step[2];
+                for (long l = right.first; l < right.end; l++, by += ROWS, from += x->step[2]) {
                     lanes in[VECTORS];
                     for (int v = 0; v < VECTORS; v++)
                         in[v] = read(from + v * LANES);
@@ -104,10 +101,12 @@ static void correlate(
         for (int s = 0; bias && s < ROWS && r + s < w->size[0]; s++)
             start[s] = bias[r + s];
         for (long at = 0; at < area; at++) {
+            long i = at / y->width, j = at % y->width;
             float *to[ROWS];
             for (int s = 0; s < ROWS; s++)
-                to[s] = r + s < w->size[0] ? y->at + ((r + s) * area + at) * MANY : spare;
-            add_up(w, packed, x, at / y->width, at % y->width, border, start, to);
+                to[s] = r + s < w->size[0]
+                    ? y->at + (r + s) * y->step[0] + i * y->step[1] + j * y->step[2] : spare;
+            add_up(w, packed, x, i, j, border, start, to);
         }
     }
 }
@@ -121,21 +120,24 @@ static float total(lanes v) {
     return a[0];
 }
 
-/* Add to ROWS x TAPS weights what their inputs and outputs had in common. */
+/* What ROWS x TAPS weights' inputs and outputs have in common in a few rows of pixels. */
 static void multiply(
-    const float *const dy[ROWS], const float *const x[TAPS], long height, long width, long padded,
-    float found[ROWS][TAPS]
+    const struct room *dy, const float *const out[ROWS], const struct room *x,
+    const float *const in[TAPS], long first, long end, float found[ROWS][TAPS]
 ) {
     lanes sum[ROWS][TAPS] = {{{0}}};
-    for (long i = 0; i < height; i++)
-        for (long n = 0; n < width * MANY; n += LANES) {
-            lanes in[TAPS];
-            for (int t = 0; t < TAPS; t++)
-                in[t] = read(x[t] + i * padded * MANY + n);
-            for (int r = 0; r < ROWS; r++) {
-                lanes out = read(dy[r] + i * width * MANY + n);
+    for (long i = first; i < end; i++)
+        for (long j = 0; j < dy->width; j++) {
+            long out_at = i * dy->step[1] + j * dy->step[2], in_at = i * x->step[1] + j * x->step[2];
+            for (long n = 0; n < MANY; n += LANES) {
+                lanes v[TAPS];
                 for (int t = 0; t < TAPS; t++)
-                    sum[r][t] += out * in[t];
+                    v[t] = read(in[t] + in_at + n);
+                for (int r = 0; r < ROWS; r++) {
+                    lanes d = read(out[r] + out_at + n);
+                    for (int t = 0; t < TAPS; t++)
+                        sum[r][t] += d * v[t];
+                }
             }
         }
     for (int r = 0; r < ROWS; r++)
@@ -143,51 +145,47 @@ static void multiply(
             found[r][t] = total(sum[r][t]);
 }
 
+/* All taps meet a few rows of ROWS channels of dy, which stay in the cache, before the next. */
 static void add_to_weights(
     const struct weights *w, const struct room *x, const struct room *dy, float *dweight
 ) {
-    long area = dy->height * dy->width * MANY, taps = w->size[1] * w->size[2] * w->size[3];
+    long taps = w->size[1] * w->size[2] * w->size[3], few = CACHED / (ROWS * dy->width * MANY);
+    few = few < 1 ? 1 : few;
     for (long r = 0; r < w->size[0]; r += ROWS)
-        for (long t = 0; t < taps; t += TAPS) {
-            const float *out[ROWS], *in[TAPS];
-            long place[TAPS];
-            float found[ROWS][TAPS];
-            for (long s = 0; s < ROWS; s++)
-                out[s] = dy->at + (r + s < w->size[0] ? r + s : r) * area;
-            for (long s = 0; s < TAPS; s++) {
-                long e = t + s < taps ? t + s : t, l = e % w->size[3], k = e / w->size[3];
-                long c = k / w->size[2];
-                k %= w->size[2];
-                in[s] = x->at + ((c * x->height + k) * x->width + l) * MANY;
-                place[s] = c * w->step[1] + k * w->step[2] + l * w->step[3];
+        for (long i = 0; i < dy->height; i += few)
+            for (long t = 0; t < taps; t += TAPS) {
+                const float *out[ROWS], *in[TAPS];
+                long place[TAPS];
+                float found[ROWS][TAPS];
+                for (long s = 0; s < ROWS; s++)
+                    out[s] = dy->at + (r + s < w->size[0] ? r + s : r) * dy->step[0];
+                for (long s = 0; s < TAPS; s++) {
+                    long e = t + s < taps ? t + s : t, l = e % w->size[3], k = e / w->size[3];
+                    long c = k / w->size[2];
+                    k %= w->size[2];
+                    in[s] = x->at + c * x->step[0] + k * x->step[1] + l * x->step[2];
+                    place[s] = c * w->step[1] + k * w->step[2] + l * w->step[3];
+                }
+                long end = i + few < dy->height ? i + few : dy->height;
+                multiply(dy, out, x, in, i, end, found);
+                for (long s = 0; s < ROWS && r + s < w->size[0]; s++)
+                    for (long u = 0; u < TAPS && t + u < taps; u++)
+                        dweight[(r + s) * w->step[0] + place[u]] += found[s][u];
             }
-            multiply(out, in, dy->height, dy->width, x->width, found);
-            for (long s = 0; s < ROWS && r + s < w->size[0]; s++)
-                for (long u = 0; u < TAPS && t + u < taps; u++)
-                    dweight[(r + s) * w->step[0] + place[u]] += found[s][u];
-        }
 }
-
-static const long NOTHING[2] = {0, 0};
-
-static struct room room_of(const struct maps *m, const long padding[2], float **free) {
-    struct room r = {m->size[1], m->size[2] + 2 * padding[0], m->size[3] + 2 * padding[1], *free};
-    *free += r.channels * r.height * r.width * MANY;
-    return r;
-}
-
 
 void direct_forward(
     const struct weights *w, const long padding[2], const struct maps *xs, const struct maps *ys,
     float *x, const float *weight, const float *bias, float *y, float *room
 ) {
-    struct room in = room_of(xs, padding, &room), out = room_of(ys, NOTHING, &room);
-    float *spare = room, *packed = room + MANY;
+    float *side = room + room_size(xs, padding), *spare = side + room_size(ys, NOTHING);
+    float *packed = spare + MANY;
     pack(w, weight, packed);
     for (long begin = 0; begin < xs->size[0]; begin += MANY) {
-        move_images(xs, begin, MANY, padding, x, in.at, 0);
+        struct room in = brought(xs, begin, padding, x, room);
+        struct room out = images(ys, begin, NOTHING, y, side);
         correlate(w, packed, bias, &in, NOTHING, &out, spare);
-        move_images(ys, begin, MANY, NOTHING, y, out.at, 1);
+        bring_back(&out, ys, begin, NOTHING, y, side);
     }
 }
 
@@ -203,17 +201,18 @@ void direct_backward(
         (w->size[2] - 1) * w->step[2] + (w->size[3] - 1) * w->step[3],
     };
     const long border[2] = {w->size[2] - 1, w->size[3] - 1};
-    struct room in = room_of(xs, padding, &room), out = room_of(dys, NOTHING, &room);
-    float *spare = room, *packed = room + MANY;
+    float *side = room + room_size(xs, padding), *spare = side + room_size(dys, NOTHING);
+    float *packed = spare + MANY;
     if (dx)
         pack(&back, weight, packed);
     for (long begin = 0; begin < xs->size[0]; begin += MANY) {
-        move_images(xs, begin, MANY, padding, x, in.at, 0);
-        move_images(dys, begin, MANY, NOTHING, dy, out.at, 0);
+        struct room in = brought(xs, begin, padding, x, room);
+        struct room out = brought(dys, begin, NOTHING, dy, side);
         add_to_weights(w, &in, &out, dweight);
-        if (dx) { /* in place of x, which was needed for the weights alone */
-            correlate(&back, packed, 0, &out, border, &in, spare);
-            move_images(dxs, begin, MANY, padding, dx, in.at, 1);
+        if (dx) { /* in the room of x, which was needed for the weights alone */
+            struct room to = images(dxs, begin, padding, dx, room);
+            correlate(&back, packed, 0, &out, border, &to, spare);
+            bring_back(&to, dxs, begin, padding, dx, room);
         }
     }
 }
