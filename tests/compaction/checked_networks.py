@@ -245,11 +245,11 @@ def _forms() -> list[Check]:
     slopes[1].weight.data.uniform_(0.1, 0.9)
     zero_columns(slopes[2], 0, 4)
     zero_rows(slopes[0], 2, bias=-0.7)
-    normed = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 5), nn.ReLU(),
-                           nn.Linear(5, 2))  # fmt: skip
+    normed = nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (6, 1)), nn.LayerNorm((6, 1)),
+                           nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2))  # fmt: skip
     zero_rows(normed[0], 0, 1)
-    zero_columns(normed[2], 2)
-    zero_rows(normed[2], 3, bias=0.4)
+    zero_columns(normed[4], 2)
+    zero_rows(normed[4], 3, bias=0.4)
     fixed = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
     zero_rows(fixed[2], 0, 1)
     masked = Lambda(
@@ -279,10 +279,9 @@ def _forms() -> list[Check]:
         Check("constant into a shared layer", constant, (5,),
               {"first": 8, "twice": 8, "last": 2}),
         Check("attention block", attention, (5, 8),
-              {"attention.in_proj_weight": 24, "attention.out_proj": 8, "up": 6, "down": 8},
-              {"layer_norm"}),
+              {"attention.in_proj_weight": 24, "attention.out_proj": 8, "up": 6, "down": 8}),
         Check("slopes", slopes, (3, 4, 4), {"0": 3, "2": 2}),
-        Check("LayerNorm pins", normed, (4,), {"0": 6, "2": 4, "4": 2}, {"layer_norm"}),
+        Check("LayerNorm pins", normed, (4,), {"0": 6, "4": 4, "6": 2}, {"layer_norm"}),
         Check("constant network", fixed, (4,), {"0": 1, "2": 2}),
         Check("mask", masked, (4,), {"mul": 4, "b": 2}),
         Check("decoder transposed", tied, (7,), {"e": 4, "t": 7}),

@@ -154,7 +154,7 @@ class Border(nn.Module):
 
 
 class Attention(nn.Module):
-    """A transformer block: the stream is pinned by LayerNorm, the hidden units are free."""
+    """A transformer block: the stream is read whole, the hidden units are free."""
 
     def __init__(self):
         super().__init__()

@@ -99,8 +99,9 @@ FOLLOWED = {
 }  # fmt: skip
 # What pins the stream, by the name that the report gives.
 PINNED = {
-    "LayerNorm": (features(nn.LayerNorm(8), nn.Linear(8, 6), nn.ReLU(), width=6),
-                  ROW, {"layer_norm"}),
+    "norm over two axes": (
+        features(nn.LayerNorm((5, 8)), nn.Linear(8, 6), nn.ReLU(), width=6), (5, 3),
+        {"layer_norm"}),
     "running sum": (between(lambda y: y.cumsum(1)), ROW, {"cumsum"}),
     "flip of channels": (between(lambda y: y.flip(1)), ROW, {"flip"}),
     "channels as rows of an image": (
@@ -133,7 +134,7 @@ def test_what_has_no_rule_pins_its_operands_and_is_reported(construct, compacted
 
 
 def test_units_inside_a_pinned_stream_still_go(compacted):
-    build, shape, _ = PINNED["LayerNorm"]
+    build, shape, _ = PINNED["norm over two axes"]
     network = build()
     with torch.no_grad():
         network[-1].weight[:, :3] = 0

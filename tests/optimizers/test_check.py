@@ -19,11 +19,12 @@ class Mixed(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.first, self.inner = nn.Linear(6, 8), nn.Linear(8, 8)
-        self.norm = nn.LayerNorm(8)
+        self.norm = nn.LayerNorm((1, 8))
         self.own = nn.Parameter(torch.randn(8, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(torch.relu(self.inner(torch.relu(self.first(x))))) @ self.own
+        hidden = torch.relu(self.inner(torch.relu(self.first(x))))
+        return self.norm(hidden[:, None])[:, 0] @ self.own
 
 
 X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))

@@ -13,6 +13,7 @@ from tl1bench.tracing.arguments import complete, node_of, positional
 from tl1bench.tracing.channels import Bools, Floats, Flow, Ints, Known, flow
 from tl1bench.tracing.condensed import tie_along
 from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules.layer import LayerNorm
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
@@ -33,15 +34,18 @@ class Grouped:
         return np.repeat(rows.any(axis=1), rows.shape[1])
 
 
-class GroupNorm(Rule):
+class GroupNorm(LayerNorm):
     """y = γ (x − mean x)/√(var x + ε) + β, of a group by itself: it stays or goes whole.
 
-    A channel with γ = 0 is the constant β; a group of constants comes out as constants.
+    A channel with γ = 0 is the constant β; a group of constants comes out as constants. One group
+    alone is a LayerNorm over channels.
     """
 
     def forward(self, node: fx.Node, state: Analysis) -> Known | None:
         """Tie the channels of each group; find constants."""
         given = complete(node)
+        if given["num_groups"] == 1:
+            return super().forward(node, state)
         vectors = {name: given[name] for name in ("weight", "bias") if given[name] is not None}
         operand = node_of(given["input"])
         known = all(state.tensor(o) is not None for o in vectors.values())
@@ -56,10 +60,10 @@ class GroupNorm(Rule):
         found = Grouped(source, groups, vectors, fixed)
         state.note(node, found)
         rest = np.zeros(len(fixed)) if shift is None else shift.to(torch.float64).numpy()
-        const = np.where(found.whole(source.live), np.nan, self.normalised(node, found, state))
+        const = np.where(found.whole(source.live), np.nan, self.by_group(node, found, state))
         return flow(1, source.ids, np.where(fixed, rest, const))
 
-    def normalised(self, node: fx.Node, found: Grouped, state: Analysis) -> Floats:
+    def by_group(self, node: fx.Node, found: Grouped, state: Analysis) -> Floats:
         """Return what groups of constants become: there one position is as good as all.
 
         Parameters
@@ -87,21 +91,23 @@ class GroupNorm(Rule):
     def backward(self, node: fx.Node, state: Analysis) -> None:
         """Use whole groups; γ = 0 reads nothing."""
         found, result = state.plan(node, Grouped), state.known(node)
-        if found is not None and result is not None:
+        if found is None:
+            super().backward(node, state)
+        elif result is not None:
             found.source.use(found.whole(result.used & ~found.fixed))
 
     def slots(self, node: fx.Node, state: Analysis) -> list[Slot]:
         """Say that both vectors make the channel."""
         found = state.plan(node, Grouped)
         if found is None:
-            return []
+            return super().slots(node, state)
         return [Slot(o, 0, found.source.ids, "produced") for o in found.vectors.values()]
 
     def emit(self, node: fx.Node, out: Emitter) -> fx.Node | None:
         """Write the call with the groups that are left."""
         found, source = out.state.plan(node, Grouped), out.value(node.args[0])
         if found is None or source is None:
-            return out.copy(node)
+            return super().emit(node, out)
         given, kept = positional(node, "bias"), out.kept(found.source)
         given["input"], given["num_groups"] = source, self.left(found, kept)
         for name, operand in found.vectors.items():

@@ -90,6 +90,8 @@ class Pad(Rule):
         if place < len(widths):
             widths[place] = int(out.keep[ids[: padding.low]].sum())
             widths[place + 1] = int(out.keep[ids[len(ids) - padding.high :]].sum())
+        if not any(widths):
+            return source
         return out.call(node, (source, widths, *node.args[2:]))
 
 
