@@ -20,9 +20,10 @@ import torch
 from checkouts import ROOT
 from torch import Tensor, nn
 
-from tl1bench.kernels import group_lasso, memory, momentum, tl1
+from tl1bench.kernels import group_lasso, linear, memory, momentum, tl1
 
 SHAPE = (6, 4)
+_WATCHED = ("memory", "kernels", "crop", "sparse", "direct", "pool", "linear")
 THEN = tl1.packed(0.1, 1e-2)
 Entry = Callable[..., object]
 
@@ -32,6 +33,13 @@ def moved(p: Tensor, g: Tensor, v: Tensor) -> bool:
     taken = moves.add(momentum.Momentum(0.9, 0.1, 0.0, 0.1), p, g, v)
     moves.finish_all()
     return taken
+
+
+def places(w: Tensor) -> linear.Places | None:
+    """Return where weights lie, whatever their share."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(linear, "_SHARE", 1.0 * torch.get_num_threads())
+        return linear.Places.of(w)
 
 
 # By name: a call with `count` tensors of SHAPE, of which the first `writes` may change.
@@ -46,6 +54,7 @@ ENTRIES: dict[str, tuple[int, int, Entry]] = {
         4, 2, lambda z, y, s, t: group_lasso.shorten_each_([z, y], [s, t], 2, 0.1),
     ),
     "squares": (1, 0, lambda z: group_lasso.column_squares(z) is not None),
+    "places": (1, 0, lambda w: places(w) is not None),
     "momentum": (3, 2, lambda p, v, g: moved(p, g, v)),
 }  # fmt: skip
 
@@ -269,8 +278,7 @@ def test_the_address_sanitizer_finds_nothing(tmp_path: Path) -> None:
     caught = watched("-c", reckless)
     assert caught.returncode != 0
     assert "heap-buffer-overflow" in caught.stderr
-    names = ("memory", "kernels", "crop", "sparse", "direct", "pool")
-    files = [f"tests/kernels/test_{name}.py" for name in names]
+    files = [f"tests/kernels/test_{name}.py" for name in _WATCHED]
     done = watched("-m", "pytest", "-q", "-s", "-m", "not slow", "-p", "no:randomly", *files)
     assert "AddressSanitizer" not in done.stdout + done.stderr
     assert done.returncode == 0, done.stdout[-2000:]

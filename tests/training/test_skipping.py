@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tl1bench import ProximalSGD, neurons, penalties
-from tl1bench.kernels import sparse
+from tl1bench.kernels import linear, sparse
+from tl1bench.training import skipping
 from tl1bench.training.shrinker import Shrinker
 from tl1bench.training.skipping import zeros_skipped
 
@@ -63,7 +64,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         seen.append(tuple(x.shape))
         return forward(pattern, x, *rest)
 
+    def of_linear(x: Tensor, *rest: Tensor, held: bool) -> Tensor | None:
+        seen.append(tuple(x.shape))
+        return linear.multiplied(x, *rest, held=held)
+
     monkeypatch.setattr(sparse.Pattern, "forward", counted)
+    monkeypatch.setattr(skipping, "multiplied", of_linear)
     return seen
 
 
@@ -103,7 +109,7 @@ def test_afterwards_and_after_an_error_layers_are_as_they_were() -> None:
     assert not any("forward" in vars(m) for m in model.modules())
 
 
-def test_while_no_zeros_are_held_only_narrow_convolutions_go_another_way(
+def test_while_no_zeros_are_held_linear_layers_and_narrow_convolutions_go_another_way(
     calls: list[tuple[int, ...]],
 ) -> None:
     model, twin = network(), network()
@@ -118,7 +124,25 @@ def test_while_no_zeros_are_held_only_narrow_convolutions_go_another_way(
     assert loss == pytest.approx(iterate(twin, second), rel=1e-5)
     for p, q in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-5)
-    assert not calls or calls == [(64, 16, 10, 10), (64, 4, 8, 8)]
+    assert torch.count_nonzero(model[7].weight) > model[7].weight.numel() / 2  # none was held
+    assert not calls or calls == [(64, 16, 10, 10), (64, 4, 8, 8), (64, 600), (64, 200)]
+
+
+def test_dense_layers_are_left_alone_and_looked_at_again_later(
+    calls: list[tuple[int, ...]],
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(588, 100))
+    with zeros_skipped(model, held(model)), torch.no_grad():
+        model(X)
+        assert not calls
+    plain = torch.optim.SGD(model.parameters(), lr=0.01)
+    with zeros_skipped(model, plain), torch.no_grad():
+        model(X)
+        model[1].weight *= torch.rand(model[1].weight.shape) < 0.1
+        wanted = [model(X) for _ in range(40)]
+    assert len(calls) in (0, 8)
+    torch.testing.assert_close(wanted[0], wanted[-1])
 
 
 def pooling() -> nn.Sequential:

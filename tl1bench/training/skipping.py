@@ -1,4 +1,4 @@
-"""Weights that are held at zero are not multiplied: a layer costs what is left of it.
+"""Weights that are zero are not multiplied: a layer costs what is left of it.
 
 Nor are channels that are not there: dense kernels take sixteen at a time, and a network that is cut
 while it is trained soon has fewer. What is pooled next has its images side by side, which is how
@@ -17,25 +17,27 @@ from torch import Tensor, nn
 
 from tl1bench.kernels.convolved import convolved
 from tl1bench.kernels.direct import Direct
+from tl1bench.kernels.linear import Places, multiplied, worth
 from tl1bench.kernels.maps import Geometry
 from tl1bench.kernels.pool import pooled
 from tl1bench.kernels.sparse import Pattern, narrow
 from tl1bench.optimizers import ProximalOptimizer
 from tl1bench.training.forwards import Forward, replaced
 
-_Layer = nn.Conv2d | nn.Linear
 # Above this share of its weights a convolution that may take all of them does so.
 _ALL = 0.4
+_PATIENCE = 32  # calls of a dense layer before its zeros are counted again
 
 
 def zeros_skipped(
     model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> AbstractContextManager[None]:
-    """Let convolutions and linear layers skip the zeros that `optimizer` holds, while this lasts.
+    """Let layers skip zeros while this lasts: convolutions those that `optimizer` holds.
 
-    Only on the CPU in float32, and only where it pays; convolutions of few channels go the same
-    way whether zeros are held or not, and so do the pools behind them. The results are those of
-    dense layers up to the order of summation.
+    Linear layers skip all that are there at a call; where they may come back, the gradient of the
+    weight is that of a dense layer. Only on the CPU in float32, and only where it pays;
+    convolutions of few channels go the same way whether zeros are held or not, and so do the pools
+    behind them. The results are those of dense layers up to the order of summation.
 
     Parameters
     ----------
@@ -51,10 +53,13 @@ def zeros_skipped(
     """
     before = set(_before_pools(model))
 
-    def skipping(layer: _Layer) -> Forward:
-        return _Skipping(layer, optimizer, pooled_next=layer in before)
+    def convolution(layer: nn.Conv2d) -> Forward:
+        return _Convolution(layer, optimizer, pooled_next=layer in before)
 
-    return replaced(model, {nn.Conv2d: skipping, nn.Linear: skipping, nn.MaxPool2d: _Pooling})
+    def linear(layer: nn.Linear) -> Forward:
+        return _Linear(layer, optimizer)
+
+    return replaced(model, {nn.Conv2d: convolution, nn.Linear: linear, nn.MaxPool2d: _Pooling})
 
 
 def _before_pools(model: nn.Module) -> Iterator[nn.Module]:
@@ -65,9 +70,9 @@ def _before_pools(model: nn.Module) -> Iterator[nn.Module]:
             yield layer
 
 
-class _Skipping(Forward):
+class _Convolution(Forward):
     def __init__(
-        self, layer: _Layer, optimizer: torch.optim.Optimizer, *, pooled_next: bool
+        self, layer: nn.Conv2d, optimizer: torch.optim.Optimizer, *, pooled_next: bool
     ) -> None:
         super().__init__(layer)
         self._of, self._optimizer, self._pooled_next = layer, optimizer, pooled_next
@@ -79,7 +84,7 @@ class _Skipping(Forward):
         # A card would have to wait for its pattern.
         if geometry is None or x.dim() != weight.dim() or not weight.is_cpu:
             return None
-        mask = self._mask(weight)
+        mask = _mask(self._optimizer, weight)
         if mask is None and not self._pooled_next and not narrow(weight, geometry):
             return None
         written = (0, 0) if mask is None else (mask.data_ptr(), mask._version)
@@ -102,11 +107,36 @@ class _Skipping(Forward):
         kept = torch.ones_like(weight) if mask is None else mask
         return Pattern.of(kept, weight, x.shape, geometry, side_by_side=self._pooled_next)
 
-    def _mask(self, weight: Tensor) -> Tensor | None:
-        optimizer = self._optimizer
-        if not (isinstance(optimizer, ProximalOptimizer) and optimizer.frozen):
+
+class _Linear(Forward):
+    def __init__(self, layer: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+        super().__init__(layer)
+        self._of, self._optimizer = layer, optimizer
+        self._held: tuple[tuple[Any, ...], Places | None] = (), None
+        self._rest = 0
+
+    def found(self, x: Tensor) -> Tensor | None:
+        weight = self._of.weight
+        if not weight.is_cpu or not worth(x, weight) or x.shape[1] != weight.shape[1]:
             return None
-        found: Tensor | None = optimizer.state.get(weight, {}).get("mask")
+        mask = _mask(self._optimizer, weight)
+        places = self._now(weight) if mask is None else self._kept(mask)
+        if places is None:
+            return None
+        return multiplied(x, weight, self._of.bias, places, held=mask is not None)
+
+    def _kept(self, mask: Tensor) -> Places | None:
+        key = (mask.data_ptr(), mask._version, mask.shape)
+        if self._held[0] != key:
+            self._held = key, Places.of(mask)
+        return self._held[1]
+
+    def _now(self, weight: Tensor) -> Places | None:
+        if self._rest:
+            self._rest -= 1
+            return None
+        found = Places.of(weight)
+        self._rest = _PATIENCE if found is None else 0
         return found
 
 
@@ -128,9 +158,15 @@ def _halves(pool: nn.MaxPool2d) -> bool:
     return plain and not pool.ceil_mode and not pool.return_indices
 
 
-def _geometry(layer: _Layer) -> Geometry | None:
-    if not isinstance(layer, nn.Conv2d):
-        return Geometry()
+def _mask(optimizer: torch.optim.Optimizer, weight: Tensor) -> Tensor | None:
+    """Return what `optimizer` holds of a weight, or None where zeros may come back."""
+    if not (isinstance(optimizer, ProximalOptimizer) and optimizer.frozen):
+        return None
+    found: Tensor | None = optimizer.state.get(weight, {}).get("mask")
+    return found
+
+
+def _geometry(layer: nn.Conv2d) -> Geometry | None:
     if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         return None
     (a, b), (c, d), (e, f) = layer.stride, layer.padding, layer.dilation
