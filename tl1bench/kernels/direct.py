@@ -20,8 +20,8 @@ from tl1bench.kernels.sparse import WORTH, padded, whole
 _SIDE = 64  # images side by side
 _ROWS = 8  # at least as many channels as C takes at once
 # Where dense kernels multiply so many times what is there, they are as fast; with so few inputs to
-# an output they lose more time on the pool behind it.
-_FILLED, _FEW = 1.5, 75
+# an output they lose more time on the pool behind it, even where vectors are narrower.
+_FILLED, _FEW, _WIDE = 1.5, 75, 16
 
 
 class _Weights(ctypes.Structure):
@@ -77,15 +77,16 @@ class Direct:
             return None
         if geometry != Geometry(padding=geometry.padding):
             return None
-        filled, least = padded(weight, geometry), _FILLED if weight[:1].numel() > _FEW else 1.0
-        if torch.get_num_threads() * least * weight.numel() > filled or not weight.numel():
+        filled, many = padded(weight, geometry), weight[:1].numel() > _FEW
+        least = torch.get_num_threads() * (_FILLED if many else 1.0)
+        if least * weight.numel() > filled or _lanes() < (_WIDE if many else 1):
             return None
         if 4 * shape[0] < 3 * whole(shape[0], _SIDE) or flat_view(weight) is None:
             return None
         found = cls(weight, shape, geometry)
         area = found.pixels[0] * found.pixels[1]
         pays = min(found.pixels) > 0 and shape[0] * filled * area >= WORTH
-        return found if pays and _forward() is not None else None
+        return found if pays else None
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return y = W * x + b.
@@ -148,6 +149,15 @@ class Direct:
 def _weights(weight: Tensor) -> _Weights:
     four = ctypes.c_long * 4
     return _Weights(four(*weight.shape), four(*weight.stride()), 0)
+
+
+def _lanes() -> int:
+    """Return how many numbers a vector has in C; 0 where there is no C."""
+    found = ctypes.c_long()
+    ask = build.function("direct.c", "direct_lanes", (ctypes.POINTER(ctypes.c_long),))
+    if ask is not None:
+        ask(found)
+    return found.value
 
 
 def _forward() -> Callable[..., None] | None:
