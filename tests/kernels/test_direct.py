@@ -17,6 +17,8 @@ SHAPES = {
     "channels last": ((128, 5, 9, 8), (18, 5, 5, 3), (0, 0), True),
     "padding": ((50, 4, 7, 8), (7, 4, 3, 5), (1, 2), True),
     "padding wider than the kernel": ((64, 4, 5, 5), (3, 4, 2, 1), (3, 1), False),
+    "one row": ((128, 2, 6, 12), (1, 2, 3, 3), (0, 0), False),
+    "five rows": ((128, 1, 12, 12), (5, 1, 2, 3), (0, 0), False),
     "a pixel": ((100, 6, 12, 12), (3, 6, 1, 1), (0, 0), False),
 }  # fmt: skip
 

@@ -4,12 +4,14 @@
 
 #include "rooms.h"
 
-#pragma GCC optimize("fp-contract=fast")
+#ifdef __clang__
 #pragma STDC FP_CONTRACT ON
+#else
+#pragma GCC optimize("fp-contract=fast")
+#endif
 
 #if defined __AVX512F__
 #define LANES 16
-#define ROWS 6
 #define VECTORS 4
 #define TAPS 4
 #else
@@ -18,10 +20,10 @@
 #else
 #define LANES 4
 #endif
-#define ROWS 4
 #define VECTORS 2
 #define TAPS 2
 #endif
+#define ROWS 6
 #define CACHED (1 << 15) /* numbers that a core has near */
 
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
@@ -58,16 +60,29 @@ static struct reach reached(long at, long taps, long border, long size) {
     return r;
 }
 
-/* One pixel of ROWS rows of y. */
-static void add_up(
-    const struct weights *w, const float *packed, const struct room *x, long i, long j,
+/* The compiler gets a copy of what follows for each number of rows. */
+#define ALIKE static inline __attribute__((always_inline)) void
+#define FOR_ROWS(count, call) do { \
+    switch (count) { \
+        case 1: { enum { rows = 1 }; call; } break; \
+        case 2: { enum { rows = 2 }; call; } break; \
+        case 3: { enum { rows = 3 }; call; } break; \
+        case 4: { enum { rows = 4 }; call; } break; \
+        case 5: { enum { rows = 5 }; call; } break; \
+        default: { enum { rows = ROWS }; call; } \
+    } \
+} while (0)
+
+/* One pixel of some rows of y. */
+ALIKE add_up(
+    int rows, const struct weights *w, const float *packed, const struct room *x, long i, long j,
     const long border[2], const float start[ROWS], float *const y[ROWS]
 ) {
     struct reach down = reached(i, w->size[2], border[0], x->height);
     struct reach right = reached(j, w->size[3], border[1], x->width);
     for (long n = 0; n < MANY; n += LANES * VECTORS) {
         lanes sum[ROWS][VECTORS];
-        for (int r = 0; r < ROWS; r++)
+        for (int r = 0; r < rows; r++)
             for (int v = 0; v < VECTORS; v++)
                 sum[r][v] = (lanes){0} + start[r];
         for (long k = down.first; k < down.end; k++)
@@ -79,34 +94,34 @@ static void add_up(
                     lanes in[VECTORS];
                     for (int v = 0; v < VECTORS; v++)
                         in[v] = read(from + v * LANES);
-                    for (int r = 0; r < ROWS; r++)
+                    for (int r = 0; r < rows; r++)
                         for (int v = 0; v < VECTORS; v++)
                             sum[r][v] += by[r] * in[v];
                 }
             }
-        for (int r = 0; r < ROWS; r++)
+        for (int r = 0; r < rows; r++)
             for (int v = 0; v < VECTORS; v++)
                 __builtin_memcpy(y[r] + n + v * LANES, &sum[r][v], sizeof(lanes));
     }
 }
 
-/* Every pixel of y; rows that only fill a block go to `spare`. */
+/* Every pixel of y. */
 static void correlate(
     const struct weights *w, const float *packed, const float *bias, const struct room *x,
-    const long border[2], const struct room *y, float *spare
+    const long border[2], const struct room *y
 ) {
     long area = y->height * y->width, block = w->size[1] * w->size[2] * w->size[3] * ROWS;
     for (long r = 0; r < w->size[0]; r += ROWS, packed += block) {
+        long count = w->size[0] - r < ROWS ? w->size[0] - r : ROWS;
         float start[ROWS] = {0};
-        for (int s = 0; bias && s < ROWS && r + s < w->size[0]; s++)
+        for (long s = 0; bias && s < count; s++)
             start[s] = bias[r + s];
         for (long at = 0; at < area; at++) {
             long i = at / y->width, j = at % y->width;
             float *to[ROWS];
-            for (int s = 0; s < ROWS; s++)
-                to[s] = r + s < w->size[0]
-                    ? y->at + (r + s) * y->step[0] + i * y->step[1] + j * y->step[2] : spare;
-            add_up(w, packed, x, i, j, border, start, to);
+            for (long s = 0; s < count; s++)
+                to[s] = y->at + (r + s) * y->step[0] + i * y->step[1] + j * y->step[2];
+            FOR_ROWS(count, add_up(rows, w, packed, x, i, j, border, start, to));
         }
     }
 }
@@ -120,9 +135,9 @@ static float total(lanes v) {
     return a[0];
 }
 
-/* What ROWS x TAPS weights' inputs and outputs have in common in a few rows of pixels. */
-static void multiply(
-    const struct room *dy, const float *const out[ROWS], const struct room *x,
+/* What rows x TAPS weights' inputs and outputs have in common in a few rows of pixels. */
+ALIKE multiply(
+    int rows, const struct room *dy, const float *const out[ROWS], const struct room *x,
     const float *const in[TAPS], long first, long end, float found[ROWS][TAPS]
 ) {
     lanes sum[ROWS][TAPS] = {{{0}}};
@@ -133,14 +148,14 @@ static void multiply(
                 lanes v[TAPS];
                 for (int t = 0; t < TAPS; t++)
                     v[t] = read(in[t] + in_at + n);
-                for (int r = 0; r < ROWS; r++) {
+                for (int r = 0; r < rows; r++) {
                     lanes d = read(out[r] + out_at + n);
                     for (int t = 0; t < TAPS; t++)
                         sum[r][t] += d * v[t];
                 }
             }
         }
-    for (int r = 0; r < ROWS; r++)
+    for (int r = 0; r < rows; r++)
         for (int t = 0; t < TAPS; t++)
             found[r][t] = total(sum[r][t]);
 }
@@ -151,14 +166,15 @@ static void add_to_weights(
 ) {
     long taps = w->size[1] * w->size[2] * w->size[3], few = CACHED / (ROWS * dy->width * MANY);
     few = few < 1 ? 1 : few;
-    for (long r = 0; r < w->size[0]; r += ROWS)
+    for (long r = 0; r < w->size[0]; r += ROWS) {
+        long count = w->size[0] - r < ROWS ? w->size[0] - r : ROWS;
         for (long i = 0; i < dy->height; i += few)
             for (long t = 0; t < taps; t += TAPS) {
                 const float *out[ROWS], *in[TAPS];
                 long place[TAPS];
                 float found[ROWS][TAPS];
-                for (long s = 0; s < ROWS; s++)
-                    out[s] = dy->at + (r + s < w->size[0] ? r + s : r) * dy->step[0];
+                for (long s = 0; s < count; s++)
+                    out[s] = dy->at + (r + s) * dy->step[0];
                 for (long s = 0; s < TAPS; s++) {
                     long e = t + s < taps ? t + s : t, l = e % w->size[3], k = e / w->size[3];
                     long c = k / w->size[2];
@@ -167,11 +183,12 @@ static void add_to_weights(
                     place[s] = c * w->step[1] + k * w->step[2] + l * w->step[3];
                 }
                 long end = i + few < dy->height ? i + few : dy->height;
-                multiply(dy, out, x, in, i, end, found);
-                for (long s = 0; s < ROWS && r + s < w->size[0]; s++)
+                FOR_ROWS(count, multiply(rows, dy, out, x, in, i, end, found));
+                for (long s = 0; s < count; s++)
                     for (long u = 0; u < TAPS && t + u < taps; u++)
                         dweight[(r + s) * w->step[0] + place[u]] += found[s][u];
             }
+    }
 }
 
 void direct_lanes(long *lanes) { *lanes = LANES; }
@@ -180,13 +197,12 @@ void direct_forward(
     const struct weights *w, const long padding[2], const struct maps *xs, const struct maps *ys,
     float *x, const float *weight, const float *bias, float *y, float *room
 ) {
-    float *side = room + room_size(xs, padding), *spare = side + room_size(ys, NOTHING);
-    float *packed = spare + MANY;
+    float *side = room + room_size(xs, padding), *packed = side + room_size(ys, NOTHING);
     pack(w, weight, packed);
     for (long begin = 0; begin < xs->size[0]; begin += MANY) {
         struct room in = brought(xs, begin, padding, x, room);
         struct room out = images(ys, begin, NOTHING, y, side);
-        correlate(w, packed, bias, &in, NOTHING, &out, spare);
+        correlate(w, packed, bias, &in, NOTHING, &out);
         bring_back(&out, ys, begin, NOTHING, y, side);
     }
 }
@@ -203,8 +219,7 @@ void direct_backward(
         (w->size[2] - 1) * w->step[2] + (w->size[3] - 1) * w->step[3],
     };
     const long border[2] = {w->size[2] - 1, w->size[3] - 1};
-    float *side = room + room_size(xs, padding), *spare = side + room_size(dys, NOTHING);
-    float *packed = spare + MANY;
+    float *side = room + room_size(xs, padding), *packed = side + room_size(dys, NOTHING);
     if (dx)
         pack(&back, weight, packed);
     for (long begin = 0; begin < xs->size[0]; begin += MANY) {
@@ -213,7 +228,7 @@ void direct_backward(
         add_to_weights(w, &in, &out, dweight);
         if (dx) { /* in the room of x, which was needed for the weights alone */
             struct room to = images(dxs, begin, padding, dx, room);
-            correlate(&back, packed, 0, &out, border, &to, spare);
+            correlate(&back, packed, 0, &out, border, &to);
             bring_back(&to, dxs, begin, padding, dx, room);
         }
     }

@@ -52,7 +52,7 @@ class Direct:
         out, each, *kernel = weight.shape
         maps = each * size[0] * size[1] + out * self.pixels[0] * self.pixels[1]
         packed = (out * each + _ROWS * max(out, each)) * kernel[0] * kernel[1]
-        self._room = _SIDE * (maps + 1) + packed
+        self._room = _SIDE * maps + packed
         self._padding = _PAIR(*geometry.padding)
 
     @classmethod
