@@ -73,13 +73,13 @@ class Block(nn.Module):
         return x + self.down(torch.relu(self.up(self.norm(x))))
 
 
-def stream(shared):
+def stream(shared, read=False):
     norms = [nn.LayerNorm(WIDTH)] * 3 if shared else [nn.LayerNorm(WIDTH) for _ in range(3)]
     blocks = [Block(norms[0]), Block(norms[1])]
     network = nn.Sequential(nn.Linear(4, WIDTH), *blocks, norms[2], nn.Linear(WIDTH, 2))
     for writer in (network[0], network[1].down, network[2].down):
         zero_rows(writer, *DEAD, bias=0)
-    for reader in (network[1].up, network[2].up, network[4]):
+    for reader in () if read else (network[1].up, network[2].up, network[4]):
         zero_columns(reader, *DEAD)
     for norm in norms:
         nn.init.uniform_(norm.weight, 0.5, 1.5)
@@ -90,6 +90,39 @@ def stream(shared):
 def test_a_stream_loses_its_zeros_in_all_that_write_and_read_it(compacted, widths, shared):
     small = compacted(stream(shared), (5, 4))
     assert widths(small) == {"0": 11, "1.up": 24, "1.down": 11, "2.up": 24, "2.down": 11, "4": 2}
+
+
+def test_zeros_that_are_read_behind_a_norm_leave_but_for_one_of_them(compacted, widths):
+    small = compacted(stream(shared=False, read=True), (5, 4))
+    assert widths(small) == {"0": 12, "1.up": 24, "1.down": 12, "2.up": 24, "2.down": 12, "4": 2}
+    assert widths(compacted(small.model, (5, 4)))["0"] == 12
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_layer_that_reads_constants_alone_reads_one_of_them_and_all_that_moves_it(
+    compacted, widths, affine
+):
+    network = between(affine)
+    zero_rows(network[0], *DEAD, bias=0.7)
+    zero_columns(network[2], *set(range(WIDTH)).difference(DEAD))
+    small = compacted(network, (4,))
+    assert widths(small) == {"0": 12, "2": 3}
+
+
+@pytest.mark.parametrize("reader", ["output", "border", "several"])
+def test_constants_behind_a_norm_stay_where_what_reads_them_cannot_fold(compacted, widths, reader):
+    def forward(s, x):
+        y = s.n(s.a(x))
+        if reader == "border":
+            return s.c(y.flatten(1)[:, :, None, None]).flatten(1)
+        return y if reader == "output" else s.b(y) + s.b(torch.tanh(y))
+
+    network = Lambda(
+        forward, a=nn.Linear(4, WIDTH), n=nn.LayerNorm(WIDTH), b=nn.Linear(WIDTH, 3),
+        c=nn.Conv2d(WIDTH, 3, 3, padding=1),
+    )  # fmt: skip
+    zero_rows(network.a, *DEAD, bias=0)
+    assert widths(compacted(network, (4,)))["a"] == WIDTH
 
 
 def test_what_is_compacted_once_stays_as_it_is_and_can_lose_more(compacted, widths):

@@ -9,6 +9,7 @@ from torch import Tensor, fx
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints
 from tl1bench.tracing.rules._form import choose_representative, groups_alive
+from tl1bench.tracing.rules._lines import Lines, lines_of
 from tl1bench.tracing.rules._reading import chosen
 from tl1bench.tracing.site import Site
 from tl1bench.tracing.sliced import SlicedLayer
@@ -31,7 +32,8 @@ def slice_layer(node: fx.Node, site: Site, out: Emitter) -> SlicedLayer:
     bias = None if site.bias is None else state.tensor(site.bias)
     live = int((site.reads(result.needed) & source.live).sum()) if site.groups == 1 else 0
     if folding and not site.shared:
-        weight, bias = _fold(site, source, result, inside, weight, bias)
+        lines = lines_of(site, state)
+        weight, bias = _fold(site, source, result, inside, weight, bias, lines)
     picked, groups, read = _slice(site, weight, inside, outside)
     if folding and len(picked) == 1 and site.axis > 0 and not site.shared:
         among = chosen(node, site, picked, out)
@@ -46,12 +48,14 @@ def slice_layer(node: fx.Node, site: Site, out: Emitter) -> SlicedLayer:
 
 
 def _fold(
-    site: Site, source: Flow, result: Flow, inside: Bools, weight: Tensor, bias: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
+    site: Site, source: Flow, result: Flow, inside: Bools, weight: Tensor, bias: Tensor | None,
+    lines: Lines | None,
+) -> tuple[Tensor, Tensor | None]:  # fmt: skip
     needed, kind = result.needed, weight.dtype
     read = site.reads(needed)
     constant = np.where(read & ~inside, np.nan_to_num(source.const), 0.0)
-    if needed.all() and not constant.any():
+    moved = np.zeros(len(read), dtype=bool) if lines is None else read & ~inside & lines.members
+    if needed.all() and not constant.any() and not moved.any():
         return weight, bias
     wide = weight.to(torch.float64, copy=True)
     offset = torch.zeros(len(needed), dtype=torch.float64)
@@ -65,10 +69,35 @@ def _fold(
             wide[0, :, r] += scaled((wide[0] * values[0]).sum(dim=1), source.const[r])
         else:
             offset += offset_of(wide, values)
+    if lines is not None and moved.any():
+        offset += draw_together(wide[0], lines, np.flatnonzero(moved))
     idle = torch.from_numpy(~needed)
     wide[idle.reshape(site.groups, -1)] = 0.0
     offset[idle] = constants_of(result, offset)[idle]
     return wide.to(kind), offset.to(kind)
+
+
+def draw_together(wide: Tensor, lines: Lines, moved: Ints) -> Tensor:
+    """Give the first of some lines the weights of the `moved` ones, in place; return the offset.
+
+    Parameters
+    ----------
+    wide
+        (outputs, inputs, positions) weights in float64.
+    lines
+        Which inputs are one input, scaled and shifted.
+    moved
+        Those of them that are gone.
+
+    Returns
+    -------
+    Tensor
+        (outputs,) what they add to the bias.
+    """
+    columns = wide[:, torch.from_numpy(moved)]
+    ratio, rest = (torch.from_numpy(v[moved])[:, None] for v in (lines.ratio, lines.rest))
+    wide[:, lines.first] += (columns * ratio).sum(dim=1)
+    return (columns * rest).sum(dim=(1, 2))
 
 
 def scaled(total: Tensor, constant: float) -> Tensor:

@@ -13,6 +13,7 @@ from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Flow, Ints, Known, flow
 from tl1bench.tracing.rules._base import Rule
 from tl1bench.tracing.rules._form import choose_representative, equalise, groups_alive
+from tl1bench.tracing.rules._lines import lines_of
 from tl1bench.tracing.rules._reading import picked
 from tl1bench.tracing.rules._weights import slice_layer
 from tl1bench.tracing.rules.opaque import OPAQUE
@@ -83,7 +84,9 @@ class Affine(Rule):
         if site is None:
             OPAQUE.backward(node, state)
             return
-        state.along(site.source, site.axis).use(self.read_inputs(site, state.flows[node]))
+        read, lines = self.read_inputs(site, state.flows[node]), lines_of(site, state)
+        read = read if lines is None else lines.instead(read)
+        state.along(site.source, site.axis).use(read)
 
     def read_inputs(self, site: Site, result: Flow) -> Bools:
         """Mark inputs to which a row that counts gives a weight that is not zero."""

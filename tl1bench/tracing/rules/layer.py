@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,23 +10,16 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.arguments import complete, node_of, positional
-from tl1bench.tracing.channels import Bools, Floats, Flow, Ints, Known, flow
+from tl1bench.tracing.channels import Bools, Floats, Ints, Known, flow
 from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.rules._base import Rule
+from tl1bench.tracing.rules._lines import Centred, found_lines
 from tl1bench.tracing.rules.opaque import OPAQUE
 from tl1bench.tracing.slots import Slot
 from tl1bench.tracing.writer import Emitter
 
 _LEAST = 1 / 8
 """Share of the channels that must go: below it padding takes longer than a layer saves."""
-
-
-@dataclass(frozen=True, eq=False)
-class Centred:
-    """The channels that are normalised together, and the known vectors, by their names."""
-
-    source: Flow
-    vectors: dict[str, fx.Node]
 
 
 class LayerNorm(Rule):
@@ -45,10 +38,8 @@ class LayerNorm(Rule):
         const = np.full(len(found.source.ids), np.nan)
         if not found.source.live.any():
             const = self.normalised(node, found, state)
-        scale, shift = (state.tensor(found.vectors.get(name)) for name in ("weight", "bias"))
-        if scale is not None:
-            rest = np.zeros(len(const)) if shift is None else shift.to(torch.float64).numpy()
-            const = np.where((scale == 0).numpy(), rest, const)
+        scale, shift = self.affine(found, state)
+        const = np.where(scale == 0, shift, const)
         return flow(found.source.axis, found.source.ids, const)
 
     def read(self, node: fx.Node, state: Analysis) -> Centred | None:
@@ -63,7 +54,19 @@ class LayerNorm(Rule):
             return None
         ndim = operand.meta["val"].dim()
         axis = ndim - 1 if op_name(node) == "layer_norm" else 1
-        return Centred(state.along(operand, axis), vectors) if ndim > 1 else None
+        if ndim < 2:
+            return None
+        found = Centred(state.along(operand, axis), vectors, None)
+        return replace(found, lines=found_lines(found.source.const, *self.affine(found, state)))
+
+    def affine(self, found: Centred, state: Analysis) -> tuple[Floats, Floats]:
+        """Return γ and β as numbers, of a call without any, too."""
+        scale, shift = (state.tensor(found.vectors.get(name)) for name in ("weight", "bias"))
+        count = len(found.source.ids)
+        return (
+            np.ones(count) if scale is None else scale.to(torch.float64).numpy(),
+            np.zeros(count) if shift is None else shift.to(torch.float64).numpy(),
+        )
 
     def normalised(self, node: fx.Node, found: Centred, state: Analysis) -> Floats:
         """Return what becomes of constants.
