@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tl1bench.errors import ConfigError
 from tl1bench.kernels.convolved import convolved
 from tl1bench.kernels.maps import Geometry
 from tl1bench.kernels.sparse import Pattern, narrow
@@ -141,3 +142,14 @@ def test_where_c_cannot_go_nothing_is_done() -> None:
     assert convolved(x.double(), weight, bias, pattern) is None
     with torch.autocast("cpu"):
         assert convolved(x, weight, bias, pattern) is None
+
+
+def test_a_pattern_is_refused_where_it_does_not_fit() -> None:
+    x, weight, bias, geometry = drawn("a convolution")
+    pattern = Pattern.of((weight != 0).float(), weight, x.shape, geometry)
+    if pattern is None:
+        pytest.skip("no C compiler here")
+    last = weight.contiguous(memory_format=torch.channels_last)
+    for wrong in ((x[:36], weight), (x[..., :7], weight), (x, weight[:20]), (x, last)):
+        with pytest.raises(ConfigError, match="A pattern made for"):
+            convolved(*wrong, bias, pattern)

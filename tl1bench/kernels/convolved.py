@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import grad
 
+from tl1bench.errors import ConfigError
 from tl1bench.kernels.direct import Direct
+from tl1bench.kernels.maps import fitting
 from tl1bench.kernels.memory import plain
 from tl1bench.kernels.sparse import Pattern
 
@@ -29,7 +31,18 @@ def convolved(
     -------
     Tensor or None
         The gradient of the weight is 0 outside the pattern.
+
+    Raises
+    ------
+    ConfigError
+        The pattern was made for other sizes or strides.
     """
+    given = fitting(x.shape, weight)
+    if given != pattern.fits:
+        raise ConfigError(
+            f"A pattern made for input, weight and its strides {pattern.fits} meets {given}: make "
+            "one for each size of the input, and anew where the weight is another tensor."
+        )
     tensors = (x, weight) if bias is None else (x, weight, bias)
     if torch.is_autocast_enabled("cpu") or not plain(*(t.detach() for t in tensors)):
         return None

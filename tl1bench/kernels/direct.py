@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.maps import MAPS, Geometry, Maps, result
+from tl1bench.kernels.maps import MAPS, Geometry, Maps, fitting, result
 from tl1bench.kernels.memory import flat_view
 from tl1bench.kernels.sparse import WORTH, padded, whole
 
@@ -46,7 +46,7 @@ class Direct:
     """Of the weights, none is left out."""
 
     def __init__(self, weight: Tensor, shape: Sequence[int], geometry: Geometry) -> None:
-        self.geometry = geometry
+        self.geometry, self.fits = geometry, fitting(shape, weight)
         size = [s + 2 * p for s, p in zip(shape[2:], geometry.padding, strict=True)]
         self.pixels = tuple(s - k + 1 for s, k in zip(size, weight.shape[2:], strict=True))
         out, each, *kernel = weight.shape

@@ -70,3 +70,8 @@ def result(x: Tensor, weight: Tensor, pixels: Sequence[int], *, side_by_side: bo
 def _channels_last(t: Tensor) -> bool:
     # Of one channel both formats are right: which is meant stands in its stride.
     return t.dim() == 4 and t.stride(1) == 1 and t.is_contiguous(memory_format=torch.channels_last)
+
+
+def fitting(shape: Sequence[int], weight: Tensor) -> tuple[tuple[int, ...], ...]:
+    """Return what a way is made for: the sizes of input and weight, and the weight's strides."""
+    return tuple(shape), tuple(weight.shape), weight.stride()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tl1bench.kernels import build
-from tl1bench.kernels.maps import MAPS, Geometry, Maps, result
+from tl1bench.kernels.maps import MAPS, Geometry, Maps, fitting, result
 from tl1bench.kernels.memory import flat_view
 
 _LANES = 16  # numbers in the longest vector
@@ -54,6 +54,7 @@ class Pattern:
         side_by_side: bool = False,
     ) -> None:
         self.geometry, self._side_by_side = geometry, side_by_side
+        self.fits = fitting(shape, weight)
         g = geometry
         pixel = (1,) * (4 - weight.dim())
         out, each, tall, wide = *weight.shape, *pixel
