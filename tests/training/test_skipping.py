@@ -14,7 +14,7 @@ from tl1bench import ProximalSGD, neurons, penalties
 from tl1bench.kernels import linear, sparse
 from tl1bench.training import skipping
 from tl1bench.training.shrinker import Shrinker
-from tl1bench.training.skipping import zeros_skipped
+from tl1bench.training.skipping import all_zeros_skipped, zeros_skipped
 
 X = torch.randn(64, 3, 14, 14, generator=torch.Generator().manual_seed(0))
 Y = torch.randint(0, 5, (64,), generator=torch.Generator().manual_seed(1))
@@ -126,6 +126,15 @@ def test_while_no_zeros_are_held_linear_layers_and_narrow_convolutions_go_anothe
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-5)
     assert torch.count_nonzero(model[7].weight) > model[7].weight.numel() / 2  # none was held
     assert not calls or calls == [(64, 16, 10, 10), (64, 4, 8, 8), (64, 600), (64, 200)]
+
+
+def test_a_network_that_nobody_trains_skips_all_of_its_zeros(calls: list[tuple[int, ...]]) -> None:
+    model = network().eval()
+    with torch.no_grad():
+        wanted = model(X)
+        with all_zeros_skipped(model):
+            torch.testing.assert_close(model(X), wanted, rtol=1e-4, atol=1e-5)
+    assert not calls or calls == [(64, 3, 14, 14), (64, 600), (64, 200)]
 
 
 def test_dense_layers_are_left_alone_and_looked_at_again_later(

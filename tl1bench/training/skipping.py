@@ -7,7 +7,8 @@ pooling is quickest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any
@@ -23,6 +24,9 @@ from tl1bench.kernels.pool import pooled
 from tl1bench.kernels.sparse import Pattern, narrow
 from tl1bench.optimizers import ProximalOptimizer
 from tl1bench.training.forwards import Forward, replaced
+
+_Held = Callable[[Tensor], Tensor | None]
+"""The mask of a weight of which zeros are held, or None where they may come back."""
 
 # Above this share of its weights a convolution that may take all of them does so.
 _ALL = 0.4
@@ -51,13 +55,36 @@ def zeros_skipped(
     context manager
         Afterwards the layers are as they were.
     """
+    return _skipped(model, functools.partial(_mask, optimizer))
+
+
+def all_zeros_skipped(model: nn.Module) -> AbstractContextManager[None]:
+    """Let layers skip the zeros that are there now, for as long as nothing trains the network.
+
+    Otherwise as `zeros_skipped`.
+
+    Parameters
+    ----------
+    model
+        The network.
+
+    Returns
+    -------
+    context manager
+        Afterwards the layers are as they were.
+    """
+    masks: dict[Tensor, Tensor] = {p: (p.detach() != 0).to(p.dtype) for p in model.parameters()}
+    return _skipped(model, lambda weight: masks.get(weight))
+
+
+def _skipped(model: nn.Module, held: _Held) -> AbstractContextManager[None]:
     before = set(_before_pools(model))
 
     def convolution(layer: nn.Conv2d) -> Forward:
-        return _Convolution(layer, optimizer, pooled_next=layer in before)
+        return _Convolution(layer, held, pooled_next=layer in before)
 
     def linear(layer: nn.Linear) -> Forward:
-        return _Linear(layer, optimizer)
+        return _Linear(layer, held)
 
     return replaced(model, {nn.Conv2d: convolution, nn.Linear: linear, nn.MaxPool2d: _Pooling})
 
@@ -71,11 +98,9 @@ def _before_pools(model: nn.Module) -> Iterator[nn.Module]:
 
 
 class _Convolution(Forward):
-    def __init__(
-        self, layer: nn.Conv2d, optimizer: torch.optim.Optimizer, *, pooled_next: bool
-    ) -> None:
+    def __init__(self, layer: nn.Conv2d, held: _Held, *, pooled_next: bool) -> None:
         super().__init__(layer)
-        self._of, self._optimizer, self._pooled_next = layer, optimizer, pooled_next
+        self._of, self._held, self._pooled_next = layer, held, pooled_next
         self._ways: dict[tuple[Any, ...], Pattern | Direct | None] = {}
 
     def found(self, x: Tensor) -> Tensor | None:
@@ -84,7 +109,7 @@ class _Convolution(Forward):
         # A card would have to wait for its pattern.
         if geometry is None or x.dim() != weight.dim() or not weight.is_cpu:
             return None
-        mask = _mask(self._optimizer, weight)
+        mask = self._held(weight)
         if mask is None and not self._pooled_next and not narrow(weight, geometry):
             return None
         written = (0, 0) if mask is None else (mask.data_ptr(), mask._version)
@@ -109,17 +134,17 @@ class _Convolution(Forward):
 
 
 class _Linear(Forward):
-    def __init__(self, layer: nn.Linear, optimizer: torch.optim.Optimizer) -> None:
+    def __init__(self, layer: nn.Linear, held: _Held) -> None:
         super().__init__(layer)
-        self._of, self._optimizer = layer, optimizer
-        self._held: tuple[tuple[Any, ...], Places | None] = (), None
+        self._of, self._held = layer, held
+        self._seen: tuple[tuple[Any, ...], Places | None] = (), None
         self._rest = 0
 
     def found(self, x: Tensor) -> Tensor | None:
         weight = self._of.weight
         if not weight.is_cpu or not worth(x, weight) or x.shape[1] != weight.shape[1]:
             return None
-        mask = _mask(self._optimizer, weight)
+        mask = self._held(weight)
         places = self._now(weight) if mask is None else self._kept(mask)
         if places is None:
             return None
@@ -127,9 +152,9 @@ class _Linear(Forward):
 
     def _kept(self, mask: Tensor) -> Places | None:
         key = (mask.data_ptr(), mask._version, mask.shape)
-        if self._held[0] != key:
-            self._held = key, Places.of(mask)
-        return self._held[1]
+        if self._seen[0] != key:
+            self._seen = key, Places.of(mask)
+        return self._seen[1]
 
     def _now(self, weight: Tensor) -> Places | None:
         if self._rest:
