@@ -9,7 +9,11 @@ from torch import fx
 
 from tl1bench.tracing.analysis import Analysis
 from tl1bench.tracing.channels import Bools, Floats, Flow
+from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.site import Site
+
+_KEEPING = ("mean", "select", "slice", "permute", "transpose", "dropout", "clone", "contiguous")
+"""What picks, moves or averages positions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +81,14 @@ def lines_of(site: Site, state: Analysis) -> Lines | None:
     Returns
     -------
     Lines or None
-        Of the LayerNorm right in front of it.
+        Of the LayerNorm in front of it, with nothing between but what keeps them.
     """
-    found = state.plan(site.source, Centred)
-    if found is None or site.shared or site.border or site.groups > 1:
+    node, read = site.source, state.flows.get(site.source)
+    while op_name(node) in _KEEPING and isinstance(node.args[0], fx.Node):
+        node = node.args[0]
+    found, behind = state.plan(node, Centred), state.flows.get(node)
+    if found is None or behind is None or read is None:
         return None
-    return found.lines if found.source.axis == site.axis else None
+    if site.shared or site.border or site.groups > 1 or read.axis != site.axis:
+        return None
+    return found.lines if np.array_equal(read.ids, behind.ids) else None
