@@ -172,6 +172,18 @@ def test_a_vector_may_be_a_factor():
     assert_same_function(network, small.model, torch.randn(5, 3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("laid", [lambda p, n: p.repeat(n, 1, 1), lambda p, n: p.tile((n, 1, 1))])
+def test_positions_that_go_through_a_layer_and_are_laid_out_for_every_example_stay(laid):
+    def run(s, x):
+        places = torch.arange(5).to(x.dtype)[None, :, None]
+        return s.b(torch.relu(s.a(x) + laid(s.places(places), x.shape[0])))
+
+    network = Lambda(run, a=nn.Linear(3, 8), places=nn.Linear(1, 8), b=nn.Linear(8, 2)).double()
+    thin_out(network, 0.4, 4)
+    small = compact(network, torch.randn(2, 5, 3, dtype=torch.float64))
+    assert_same_function(network, small.model, torch.randn(4, 5, 3, dtype=torch.float64))
+
+
 def test_dropout_that_stays_on_is_refused():
     with pytest.raises(CompactionError, match="random numbers"):
         compact(Lambda(lambda s, x: F.rrelu(x, training=True)), torch.randn(2, 3))

@@ -68,15 +68,15 @@ class Emitter:
         self.graph.output(pytree.tree_unflatten(outputs, traced.out_spec))
         self.graph.eliminate_dead_code()
         names.check_tensors(self._tensors)
-        module = fx.GraphModule(self.root, self.graph, class_name="Compacted")
-        return module.eval()
+        return fx.GraphModule(self.root, self.graph, class_name="Compacted").eval()
 
     def _output(self, output: Any) -> Any:
         if not isinstance(output, fx.Node):
             return output
-        if output in self.state.traced.static:
-            return self.tensor(output, self.sliced(output, {}))
-        return self.value(output)
+        static = output in self.state.traced.static
+        found = self.tensor(output, self.sliced(output, {})) if static else self.value(output)
+        assert found is not None, f"The output {output.name} is lost: please report this."
+        return found
 
     def value(self, node: Any) -> fx.Node | None:
         """Return what an operand has become; None when nothing of it is left."""

@@ -19,10 +19,11 @@ class Opaque(Rule):
         value = node.meta.get("val")
         if not isinstance(value, (torch.Tensor, tuple, list)):
             return None
+        reason = f"read or written by {op_name(node)}"
+        # What no input reaches may have gone through a layer, whose channels can be cut.
+        self.pin_operands(node, state, reason)
         if node in state.made and isinstance(value, torch.Tensor):
             return self.made(node, state)
-        reason = f"read or written by {op_name(node)}"
-        self.pin_operands(node, state, reason)
         if op_name(node) != "getitem":
             state.opaque.append(node)
         if not isinstance(value, torch.Tensor):
