@@ -267,6 +267,15 @@ def _forms() -> list[Check]:
     factor.register_buffer("scale", torch.tensor([0.0, 1, 2, 0])[:, None, None])
     row = nn.Sequential(nn.Linear(10, 1, bias=False))
     zero_columns(row[0], 4)
+    padded, drawn = (nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 3))
+                     for _ in range(2))  # fmt: skip
+    for own in (padded, drawn):
+        own[1].weight.data.uniform_(0.5, 1.5)
+        own[1].bias.data.normal_()
+    zero_rows(padded[0], 0, 1, 5, bias=torch.tensor([0.7, -1, 2]))
+    zero_columns(padded[2], 0, 1, 4, 5)
+    zero_rows(drawn[0], 0, 1, 5, bias=0.7)
+    zero_columns(drawn[2], 0)
     return [
         Check("depthwise block", separable, (3, 6, 6), {"expand": 5, "depth": 5, "project": 4}),
         Check("uneven groups", groups, (3, 5, 5), {"a": 6, "g": 6, "b": 2}),
@@ -286,5 +295,7 @@ def _forms() -> list[Check]:
         Check("mask", masked, (4,), {"mul": 4, "b": 2}),
         Check("decoder transposed", tied, (7,), {"e": 4, "t": 7}),
         Check("factor zero", factor, (2, 4, 4), {"a": 2, "b": 3}),
+        Check("unread constants in front of LayerNorm", padded, (4,), {"0": 5, "2": 3}),
+        Check("constants read behind LayerNorm", drawn, (4,), {"0": 6, "2": 3}),
         Check("index that costs more", row, (10,), {"0": 1}, gather=0.0),
     ]  # fmt: skip

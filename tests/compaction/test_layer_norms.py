@@ -109,6 +109,24 @@ def test_a_layer_that_reads_constants_alone_reads_one_of_them_and_all_that_moves
     assert widths(small) == {"0": 12, "2": 3}
 
 
+HEADS = {
+    "mean": lambda y: y.mean(1),
+    "place": lambda y: y[:, 0],
+    "turned": lambda y: y.transpose(1, 2).mean(2),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_positions_may_be_averaged_and_picked_between_norm_and_reader(compacted, widths, head):
+    network = Lambda(
+        lambda s, x: s.b(HEADS[head](s.n(s.a(x)))),
+        a=nn.Linear(4, WIDTH), n=nn.LayerNorm(WIDTH), b=nn.Linear(WIDTH, 3),
+    )  # fmt: skip
+    zero_rows(network.a, *DEAD, bias=0)
+    nn.init.normal_(network.n.bias)
+    assert widths(compacted(network, (5, 4))) == {"a": 12, "b": 3}
+
+
 @pytest.mark.parametrize("reader", ["output", "border", "several"])
 def test_constants_behind_a_norm_stay_where_what_reads_them_cannot_fold(compacted, widths, reader):
     def forward(s, x):
