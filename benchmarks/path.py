@@ -56,7 +56,7 @@ CASES = {
         layer_weights=(1.0,) * 3,
         every=430,
         branch_epochs=2,
-        growth={"sparse_group_lasso": 1.2, "integrated_tl1": 1.45, "tl1": 1.9},
+        growth={"sparse_group_lasso": 1.15, "integrated_tl1": 1.45, "tl1": 2.1},
         limits={"sparse_group_lasso": 1.0, "integrated_tl1": 1.0, "tl1": 1.0},
     ),
     "mnist-lenet5": Case(
