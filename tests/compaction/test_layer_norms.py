@@ -112,6 +112,7 @@ def test_a_layer_that_reads_constants_alone_reads_one_of_them_and_all_that_moves
 HEADS = {
     "mean": lambda y: y.mean(1),
     "place": lambda y: y[:, 0],
+    "one axis for samples and positions": lambda y: y.reshape(-1, WIDTH),
     "turned": lambda y: y.transpose(1, 2).mean(2),
 }
 

@@ -12,7 +12,23 @@ from tl1bench.tracing.channels import Bools, Floats, Flow
 from tl1bench.tracing.graph import op_name
 from tl1bench.tracing.site import Site
 
-_KEEPING = ("mean", "select", "slice", "permute", "transpose", "dropout", "clone", "contiguous")
+_KEEPING = (
+    "mean",
+    "select",
+    "slice",
+    "permute",
+    "transpose",
+    "dropout",
+    "clone",
+    "contiguous",
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "flatten",
+    "unflatten",
+    "squeeze",
+    "unsqueeze",
+)
 """What picks, moves or averages positions."""
 
 
