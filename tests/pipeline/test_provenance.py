@@ -36,6 +36,13 @@ def test_the_closure_of_a_penalty_holds_its_base_its_kernel_and_no_other_penalty
     assert "penalties/integrated_tl1.py" not in found
 
 
+def test_what_compacts_depends_on_every_rule_though_none_is_imported_by_name() -> None:
+    rules = {f"tracing/rules/{p.name}" for p in (PACKAGE / "tracing/rules").glob("*.py")}
+    assert len(rules) > 40
+    for stage in ("compact", "export"):
+        assert rules <= names(PACKAGE / f"pipeline/stages/{stage}.py")
+
+
 def test_a_change_in_a_c_file_changes_the_digest(tmp_path, monkeypatch) -> None:
     digest_of(tmp_path, monkeypatch, "FILE = 'a.c'\n")
     module, source = tmp_path / "tl1bench/a.py", tmp_path / "tl1bench/a.c"

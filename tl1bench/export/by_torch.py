@@ -58,8 +58,11 @@ def by_torch(
     except CompactionError as error:
         raise ExportError(str(error)) from error
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"{type(model).__name__} has no ONNX form ({reason[0]}).") from error
+        first: BaseException = error
+        while first.__cause__ is not None:  # what comes after it says how the exporter works
+            first = first.__cause__
+        reason = (str(first).strip().splitlines() or [type(first).__name__])[0].rstrip(".")
+        raise ExportError(f"{type(model).__name__} has no ONNX form ({reason}).") from error
     proto: onnx.ModelProto = program.model_proto
     if _numbers(proto) > _numbers(plain):  # weights that are shared were folded into copies
         proto = plain

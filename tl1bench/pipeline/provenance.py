@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = Path(__file__).parents[1]
+# A folder of plugins that works as one: what imports it depends on every file.
+_WHOLE = _PACKAGE / "tracing" / "rules"
 _C_FILE = re.compile(r"\w+\.c")
 _INCLUDE = re.compile(r'^#include "(\w+\.h)"$', re.MULTILINE)
 
@@ -19,8 +21,8 @@ _INCLUDE = re.compile(r'^#include "(\w+\.h)"$', re.MULTILINE)
 def closure(files: Iterable[Path]) -> tuple[Path, ...]:
     """Return `files` and every module of this package that they import, directly or not.
 
-    A C file that a module names, and the headers that it includes, belong to it. Imports under
-    `if TYPE_CHECKING` do not count: they do nothing at run time.
+    A C file that a module names, and the headers that it includes, belong to it, and so do all
+    rules of tracing. Imports under `if TYPE_CHECKING` do not count: they do nothing at run time.
     """
     found: set[Path] = set()
     queue = [Path(f).resolve() for f in files]
@@ -77,6 +79,8 @@ def _imports(file: Path) -> list[Path]:
         base = _PACKAGE.joinpath(*module.split(".")[1:])
         paths += [p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()]
     paths += [file.with_name(name) for name in named]
+    if file == _WHOLE / "__init__.py":
+        paths += _WHOLE.glob("*.py")
     # The package's own __init__ only names public things; it computes nothing.
     return [p for p in paths if p != _PACKAGE / "__init__.py"]
 
