@@ -106,6 +106,10 @@ def _kept(rows: Path, every: tuple[str, ...]) -> Iterator[Row]:
             yield _row(read_json(_file(rows, name)))
 
 
+def _write(page: Path, rows: Path, every: tuple[str, ...]) -> None:
+    write_text(page, _page.page(list(_kept(rows, every)), len(every)))
+
+
 def main() -> int:
     """Try what is missing, write the page; 1 if a network is wrong or has grown."""
     given, every = _arguments(), names()
@@ -120,7 +124,8 @@ def main() -> int:
             row = tried(name, given.seconds, given.gigabytes)
             write_json(_file(given.rows, name), row.__dict__)
             say(_page.told(row))
-            write_text(given.page, _page.page(list(_kept(given.rows, every)), len(every)))
+            _write(given.page, given.rows, every)
+    _write(given.page, given.rows, every)
     return int(any(_page.is_wrong(row) for row in _kept(given.rows, every)))
 
 
