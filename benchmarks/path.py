@@ -156,7 +156,8 @@ def walk(case: Case, name: str, training: Examples, validation: Examples) -> Poi
 
 
 def main() -> int:
-    """Measure the problems named, or all; return 1 when a limit is exceeded."""
+    """Measure the problems named, or all; return 1 when a limit is exceeded, 2 without data."""
+    from tl1bench.errors import DataError
     from tl1bench.training import prepare_process
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -164,7 +165,11 @@ def main() -> int:
     parser.add_argument("--penalty", action="append", help="only this one; may be repeated")
     given = parser.parse_args()
     prepare_process(1)
-    training, validation = data()
+    try:
+        training, validation = data()
+    except DataError as error:
+        say(str(error))
+        return 2
     failed = False
     for problem in given.problems or CASES:
         case = CASES[problem]
